@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lease: the right of one thread to use one lane of a pool, until it gives it back.
+ *
+ * A lease belongs to one incarnation of a worker. When the worker dies the supervising thread fills in `death`, sets `lost`
+ * and rings the bell of the holder; it starts the next incarnation, with a new lane, without waiting for the holder. The
+ * holder takes what replies there still are, and releases the lease: only then is the old lane destroyed.
+ */
+#ifndef SLITHER_POOL_LEASE_H
+#define SLITHER_POOL_LEASE_H
+
+#include <stdatomic.h>
+
+#include <slither/error.h>
+#include <slither/pool.h>
+
+#include "lane/lane.h"
+
+#define SL__ANY_WORKER UINT32_MAX
+
+struct sl__lease {
+    struct sl__lane *lane;
+    uint32_t worker;        /* index, 0 .. worker_count-1 */
+    uint32_t generation;
+    _Atomic uint32_t lost;  /* 1: the worker is dead and reaped; `death` is complete (acquire load) */
+    struct sl_error death;  /* code worker_crashed, or what sl__pool_kill was told; exit status or signal, stderr tail */
+};
+
+/* A thread that wants lanes. Caller's memory, one per run; zero it, set `bell`. The rest belongs to the pool. */
+struct sl__waiter {
+    struct sl__bell *bell;
+    uint32_t worker; /* the one it waits for, or SL__ANY_WORKER */
+    bool queued;
+    struct sl__waiter *previous, *next;
+};
+
+/* Workers that the pool has, dead or alive: an upper bound of leases at one time. */
+uint32_t sl__pool_capacity(const struct sl_pool *pool);
+
+/*
+ * A lane of `worker` (or of any), if one is idle and nobody has waited for it longer; never blocks.
+ *   SL_OK              *lease is the caller's; the waiter is no longer queued
+ *   SL_E_AGAIN         none now; the waiter is queued and its bell rings when it is worth asking again
+ *   pool_exhausted     waiter_max threads are waiting already
+ *   circuit_open       the pool has failed for good; the error says of what
+ *   closed             the pool is being destroyed
+ */
+enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, uint32_t worker, struct sl__lease **lease,
+                              struct sl_error *error);
+/* Takes the waiter out of the queue. Harmless when it is not queued. Must be called before its memory goes. */
+void sl__pool_forget_waiter(struct sl_pool *pool, struct sl__waiter *waiter);
+
+/* Rings this bell, besides, when the worker of the lease dies. Set right after acquiring. */
+void sl__pool_set_bell(struct sl_pool *pool, struct sl__lease *lease, struct sl__bell *bell);
+
+/* Gives the lease back; the lane must have nothing outstanding unless the lease is lost or its worker was killed. `batches` is added to the statistics. */
+void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t batches);
+
+/*
+ * Kills the worker (SIGKILL). The lease becomes lost soon, with `cause` as death.code and `why` (printf-free text) in its
+ * message. `blameless`: the death is not counted against the restart budget (a cancelled run). Idempotent; the first cause stays.
+ */
+void sl__pool_kill(struct sl_pool *pool, struct sl__lease *lease, enum sl_code cause, const char *why, bool blameless);
+
+/* Whether somebody waits for a lane: a long run then gives lanes back as they run dry instead of refilling them. Cheap. */
+bool sl__pool_contended(const struct sl_pool *pool);
+
+/* Adds to the pool's statistics. */
+void sl__pool_count_stale(struct sl_pool *pool, uint64_t count);
+
+#endif
