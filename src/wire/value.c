@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/* Readers of single values. They look at no more than they need, and trust no count or size that they find. */
+#include "wire/ext.h"
+#include "wire/token.h"
+#include "wire/utf8.h"
+
+#include "base/macros.h"
+
+const char *sl_type_name(enum sl_type type) {
+    static const char *const names[] = {"none", "nil", "bool",      "int",   "float", "str", "bytes",
+                                        "list", "map", "timestamp", "array", "ref",   "mark"};
+    return (unsigned)type < SL_COUNT_OF(names) ? names[type] : "unknown";
+}
+
+static enum sl_type ext_type(int8_t type) {
+    switch (type) {
+    case SL__EXT_TIMESTAMP:
+        return SL_TYPE_TIMESTAMP;
+    case SL__EXT_ARRAY:
+    case SL__EXT_BUFFER_ARRAY:
+        return SL_TYPE_ARRAY;
+    case SL__EXT_REF:
+        return SL_TYPE_REF;
+    case SL__EXT_MARK:
+        return SL_TYPE_MARK;
+    default:
+        return SL_TYPE_NONE;
+    }
+}
+
+/* The first token of a value and its type; SL_TYPE_NONE when there is none. */
+static enum sl_type first(struct sl_value value, const uint8_t **after, struct sl__token *token) {
+    static const enum sl_type types[] = {
+        [SL__TOKEN_NIL] = SL_TYPE_NIL,     [SL__TOKEN_BOOL] = SL_TYPE_BOOL,   [SL__TOKEN_INT] = SL_TYPE_INT,
+        [SL__TOKEN_UINT] = SL_TYPE_INT,    [SL__TOKEN_FLOAT] = SL_TYPE_FLOAT, [SL__TOKEN_STR] = SL_TYPE_STR,
+        [SL__TOKEN_BYTES] = SL_TYPE_BYTES, [SL__TOKEN_LIST] = SL_TYPE_LIST,   [SL__TOKEN_MAP] = SL_TYPE_MAP,
+    };
+    *after = value.data;
+    if (value.size == 0 || !sl__token_read(after, value.data + value.size, token))
+        return SL_TYPE_NONE;
+    return token->kind == SL__TOKEN_EXT ? ext_type(token->ext_type) : types[token->kind];
+}
+
+/* Takes the token of a value that must be of type `wanted`. */
+static enum sl_code expect(struct sl_value value, enum sl_type wanted, struct sl__token *token) {
+    const uint8_t *after;
+    enum sl_type type = first(value, &after, token);
+    if (type == wanted)
+        return SL_OK;
+    return type == SL_TYPE_NONE ? SL_E_INVALID_DATA : SL_E_TYPE;
+}
+
+enum sl_type sl_value_type(struct sl_value value) {
+    struct sl__token token;
+    const uint8_t *after;
+    return first(value, &after, &token);
+}
+
+enum sl_code sl_value_bool(struct sl_value value, bool *out) {
+    struct sl__token token;
+    enum sl_code code = expect(value, SL_TYPE_BOOL, &token);
+    if (code == SL_OK)
+        *out = token.boolean;
+    return code;
+}
+
+enum sl_code sl_value_int(struct sl_value value, int64_t *out) {
+    struct sl__token token;
+    enum sl_code code = expect(value, SL_TYPE_INT, &token);
+    if (code != SL_OK)
+        return code;
+    if (token.kind == SL__TOKEN_UINT)
+        return SL_E_RANGE;
+    *out = token.integer;
+    return SL_OK;
+}
+
+enum sl_code sl_value_uint(struct sl_value value, uint64_t *out) {
+    struct sl__token token;
+    enum sl_code code = expect(value, SL_TYPE_INT, &token);
+    if (code != SL_OK)
+        return code;
+    if (token.kind == SL__TOKEN_INT && token.integer < 0)
+        return SL_E_RANGE;
+    *out = token.natural;
+    return SL_OK;
+}
+
+enum sl_code sl_value_float(struct sl_value value, double *out) {
+    struct sl__token token;
+    const uint8_t *after;
+    switch (first(value, &after, &token)) {
+    case SL_TYPE_FLOAT:
+        *out = token.real;
+        return SL_OK;
+    case SL_TYPE_INT:
+        *out = token.kind == SL__TOKEN_UINT ? (double)token.natural : (double)token.integer;
+        return SL_OK;
+    case SL_TYPE_NONE:
+        return SL_E_INVALID_DATA;
+    default:
+        return SL_E_TYPE;
+    }
+}
+
+enum sl_code sl_value_str(struct sl_value value, const char **out, size_t *size) {
+    struct sl__token token;
+    enum sl_code code = expect(value, SL_TYPE_STR, &token);
+    if (code != SL_OK)
+        return code;
+    *out = (const char *)token.payload;
+    *size = token.size;
+    return SL_OK;
+}
+
+enum sl_code sl_value_bytes(struct sl_value value, const void **out, size_t *size) {
+    struct sl__token token;
+    enum sl_code code = expect(value, SL_TYPE_BYTES, &token);
+    if (code != SL_OK)
+        return code;
+    *out = token.payload;
+    *size = token.size;
+    return SL_OK;
+}
+
+enum sl_code sl_value_timestamp(struct sl_value value, struct sl_timestamp *out) {
+    struct sl__token token;
+    struct sl_timestamp timestamp;
+    const char *what;
+    enum sl_code code = expect(value, SL_TYPE_TIMESTAMP, &token);
+    if (code == SL_OK)
+        code = sl__ext_read_timestamp(token.payload, token.size, &timestamp, &what);
+    if (code == SL_OK)
+        *out = timestamp;
+    return code;
+}
+
+enum sl_code sl_value_array(struct sl_value value, struct sl_array *out) {
+    struct sl__token token;
+    struct sl_array array;
+    const char *what;
+    enum sl_code code = expect(value, SL_TYPE_ARRAY, &token);
+    if (code == SL_OK)
+        code = token.ext_type == SL__EXT_ARRAY ? sl__ext_read_array(token.payload, token.size, &array, &what)
+                                               : sl__ext_read_buffer_array(token.payload, token.size, &array, &what);
+    if (code == SL_OK)
+        *out = array;
+    return code;
+}
+
+enum sl_code sl_value_ref(struct sl_value value, struct sl_ref *out) {
+    struct sl__token token;
+    struct sl_ref ref;
+    const char *what;
+    enum sl_code code = expect(value, SL_TYPE_REF, &token);
+    if (code == SL_OK)
+        code = sl__ext_read_ref(token.payload, token.size, &ref, &what);
+    if (code == SL_OK)
+        *out = ref;
+    return code;
+}
+
+enum sl_code sl_value_mark(struct sl_value value, struct sl_mark *out) {
+    struct sl__token token;
+    struct sl_mark mark;
+    const char *what;
+    enum sl_code code = expect(value, SL_TYPE_MARK, &token);
+    if (code == SL_OK)
+        code = sl__ext_read_mark(token.payload, token.size, &mark, &what);
+    if (code == SL_OK)
+        *out = mark;
+    return code;
+}
+
+/* ---- containers --------------------------------------------------------------------------------------------- */
+
+enum sl_code sl_iter_init(struct sl_iter *iter, struct sl_value container) {
+    struct sl__token token;
+    const uint8_t *after;
+    enum sl_type type = first(container, &after, &token);
+    if (type != SL_TYPE_LIST && type != SL_TYPE_MAP) {
+        *iter = (struct sl_iter){0};
+        return type == SL_TYPE_NONE ? SL_E_INVALID_DATA : SL_E_TYPE;
+    }
+    iter->position = after;
+    iter->end = container.data + container.size;
+    iter->remaining = token.count;
+    iter->is_map = type == SL_TYPE_MAP;
+    return SL_OK;
+}
+
+static bool take(struct sl_iter *iter, struct sl_value *out) {
+    const uint8_t *start = iter->position;
+    if (!sl__value_skip(&iter->position, iter->end))
+        return false;
+    *out = (struct sl_value){start, (size_t)(iter->position - start)};
+    return true;
+}
+
+bool sl_iter_next(struct sl_iter *iter, struct sl_value *key, struct sl_value *value) {
+    struct sl_value taken_key = {NULL, 0};
+    struct sl_value taken_value;
+    if (iter->remaining == 0)
+        return false;
+    if ((iter->is_map && !take(iter, &taken_key)) || !take(iter, &taken_value)) {
+        iter->remaining = 0;
+        return false;
+    }
+    iter->remaining--;
+    if (key != NULL)
+        *key = taken_key;
+    if (value != NULL)
+        *value = taken_value;
+    return true;
+}
+
+enum sl_code sl_value_count(struct sl_value value, uint32_t *out) {
+    struct sl_iter iter;
+    enum sl_code code = sl_iter_init(&iter, value);
+    if (code == SL_OK)
+        *out = iter.remaining;
+    return code;
+}
+
+enum sl_code sl_value_at(struct sl_value list, uint32_t index, struct sl_value *out) {
+    struct sl_iter iter;
+    enum sl_code code = sl_iter_init(&iter, list);
+    if (code != SL_OK)
+        return code;
+    if (iter.is_map)
+        return SL_E_TYPE;
+    if (index >= iter.remaining)
+        return SL_E_NOT_FOUND;
+    for (; index > 0; index--) {
+        if (!sl__value_skip(&iter.position, iter.end))
+            return SL_E_INVALID_DATA;
+    }
+    return take(&iter, out) ? SL_OK : SL_E_INVALID_DATA;
+}
+
+enum sl_code sl_value_get(struct sl_value map, const char *key, struct sl_value *out) {
+    struct sl_iter iter;
+    struct sl_value found = {NULL, 0};
+    size_t key_size = strlen(key);
+    enum sl_code code = sl_iter_init(&iter, map);
+    if (code != SL_OK)
+        return code;
+    if (!iter.is_map)
+        return SL_E_TYPE;
+    for (; iter.remaining > 0; iter.remaining--) {
+        struct sl__token token;
+        const uint8_t *at = iter.position;
+        struct sl_value value;
+        bool matches = sl__token_read(&at, iter.end, &token) && token.kind == SL__TOKEN_STR && token.size == key_size &&
+                       memcmp(token.payload, key, key_size) == 0;
+        if (!sl__value_skip(&iter.position, iter.end) || !take(&iter, &value))
+            return SL_E_INVALID_DATA;
+        if (matches)
+            found = value;
+    }
+    if (found.data == NULL)
+        return SL_E_NOT_FOUND;
+    *out = found;
+    return SL_OK;
+}
