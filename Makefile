@@ -1,0 +1,40 @@
+# A thin face on scripts/ and Meson. `make run` and `make check` install what is missing; both say so first.
+.DEFAULT_GOAL := build
+.PHONY: build run check bench format install clean help
+
+help:
+	@echo "make build    build into build/"
+	@echo "make run      set up, build, and run the main job on real input"
+	@echo "make check    set up, build with every compiler and sanitizer, run all tests"
+	@echo "make bench    set up, build, and compare with other ways to run Python in parallel"
+	@echo "make format   format the C sources"
+	@echo "make install  build and install; PREFIX (default /usr/local) and DESTDIR are heeded"
+	@echo "make clean    remove build/"
+
+build:
+	@scripts/setup
+	@scripts/build main
+
+run:
+	@scripts/setup
+	@scripts/build main
+	@scripts/run-demo
+
+check:
+	@scripts/setup newer
+	@scripts/check
+
+bench:
+	@scripts/setup bench
+	@scripts/build bench
+	@scripts/run-bench
+
+format:
+	@scripts/format
+
+install:
+	@PREFIX="$(PREFIX)" scripts/build install
+	@DESTDIR="$(DESTDIR)" meson install -C build/install --no-rebuild
+
+clean:
+	rm -rf build
