@@ -24,7 +24,10 @@ SL_API SL_MUST_CHECK enum sl_code sl_buffer_create(struct sl_runtime *runtime, u
                                                    struct sl_error *error);
 /** One reference more; any thread. Returns `buffer`. */
 SL_API struct sl_buffer *sl_buffer_ref(struct sl_buffer *buffer);
-/** One reference less; any thread; the last one releases the host's mapping. NULL is fine. A worker's own view stays valid. */
+/**
+ * One reference less; any thread; the last one releases the host's mapping. NULL is fine. A worker's own view stays
+ * valid.
+ */
 SL_API void sl_buffer_unref(struct sl_buffer *buffer);
 /** The memory, aligned to a page. Writing while a worker reads is the caller's race. */
 SL_API void *sl_buffer_data(const struct sl_buffer *buffer);

@@ -15,7 +15,10 @@
 
 SL_BEGIN_DECLS
 
-/** One batch that an executor was given. Ends with exactly one call of sl_task_complete() or sl_task_fail(), from any thread. */
+/**
+ * One batch that an executor was given. Ends with exactly one call of sl_task_complete() or sl_task_fail(), from any
+ * thread.
+ */
 struct sl_task;
 
 SL_API const char *sl_task_function(const struct sl_task *task);
@@ -24,8 +27,8 @@ SL_API uint32_t sl_task_count(const struct sl_task *task);
 SL_API struct sl_value sl_task_item(const struct sl_task *task, uint32_t index);
 
 /**
- * The batch is done: `results` has sl_task_count() values, which are copied; an entry may be a mark. A wrong count, or bytes that are not
- * values, fail the batch with bad_result. The task is gone when this returns.
+ * The batch is done: `results` has sl_task_count() values, which are copied; an entry may be a mark. A wrong count, or
+ * bytes that are not values, fail the batch with bad_result. The task is gone when this returns.
  */
 SL_API void sl_task_complete(struct sl_task *task, const struct sl_value *results, uint32_t count);
 /** The batch failed: `error` is copied. The task is gone when this returns. */
@@ -45,7 +48,8 @@ struct sl_executor_options {
     void *context;
 };
 
-#define SL_EXECUTOR_OPTIONS_INIT {sizeof(struct sl_executor_options), "executor", 1, NULL, NULL, NULL}
+#define SL_EXECUTOR_OPTIONS_INIT \
+    { sizeof(struct sl_executor_options), "executor", 1, NULL, NULL, NULL }
 
 struct sl_executor;
 SL_API SL_MUST_CHECK enum sl_code sl_executor_create(const struct sl_executor_options *options,

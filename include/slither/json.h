@@ -21,8 +21,8 @@ enum sl_json_flag {
 };
 
 /**
- * Prints `value` as JSON. `*text` is a malloc()ed buffer of `*capacity` bytes or NULL; it is grown as needed and, also on
- * failure, stays the caller's to free(). `*size` is the length without the NUL at the end.
+ * Prints `value` as JSON. `*text` is a malloc()ed buffer of `*capacity` bytes or NULL; it is grown as needed and, also
+ * on failure, stays the caller's to free(). `*size` is the length without the NUL at the end.
  * Errors: not_serializable (NaN, with its place in the value), out_of_memory, invalid_data.
  */
 SL_API SL_MUST_CHECK enum sl_code sl_json_print(struct sl_value value, uint32_t flags, char **text, size_t *capacity,

@@ -14,30 +14,48 @@ struct sl_runtime;
 struct sl_pool;
 
 struct sl_pool_options {
-    size_t size;             /**< sizeof(struct sl_pool_options) */
-    const char *name;        /**< for logs and errors; default "pool" */
-    uint32_t worker_count;   /**< 1..1024; 0 (default): the processors that this process may use */
-    const char *python;      /**< interpreter; NULL: $VIRTUAL_ENV/bin/python when set, else python3 from PATH */
-    const char *const *preload; /**< functions "module:function" or modules "module" that each worker imports before it is ready; NULL-terminated; may be NULL */
+    size_t size;           /**< sizeof(struct sl_pool_options) */
+    const char *name;      /**< for logs and errors; default "pool" */
+    uint32_t worker_count; /**< 1..1024; 0 (default): the processors that this process may use */
+    const char *python;    /**< interpreter; NULL: $VIRTUAL_ENV/bin/python when set, else python3 from PATH */
+    /**
+     * functions "module:function" or modules "module" that each worker imports before it is ready; NULL-terminated; may
+     * be NULL
+     */
+    const char *const *preload;
     const char *const *python_path; /**< directories put before $PYTHONPATH; NULL-terminated; may be NULL */
     const char *working_directory;  /**< NULL: the host's; it is also where modules are looked up first */
-    const char *const *environment; /**< "NAME=value" added to the host's environment, "NAME" removes; NULL-terminated; may be NULL */
+    /** "NAME=value" added to the host's environment, "NAME" removes; NULL-terminated; may be NULL */
+    const char *const *environment;
     uint32_t start_timeout_ms; /**< from spawn to ready, for each worker; default 30000 */
     uint32_t stop_timeout_ms;  /**< from the request to stop until SIGKILL; default 2000 */
-    uint32_t restart_max;      /**< deaths within restart_window_ms after which the pool fails for good; default 1000 */
+    /** deaths within restart_window_ms after which the pool fails for good; default 1000 */
+    uint32_t restart_max;
     uint32_t restart_window_ms; /**< default 10000 */
-    uint32_t restart_backoff_ms; /**< delay before the second and later restarts in a row, doubled each time up to 5 s; default 50 */
-    uint32_t waiter_max;       /**< dispatches that may wait for a lane at once; one more gets pool_exhausted; default 1024 */
-    uint64_t segment_bytes;    /**< payload space of each direction of a lane, 64 KiB..1 GiB; default 1 MiB; larger payloads travel in a memory file of their own */
-    uint64_t payload_bytes_max; /**< encoded bytes of one batch, each way; default 1 GiB */
+    /** delay before the second and later restarts in a row, doubled each time up to 5 s; default 50 */
+    uint32_t restart_backoff_ms;
+    /** dispatches that may wait for a lane at once; one more gets pool_exhausted; default 1024 */
+    uint32_t waiter_max;
+    /**
+     * payload space of each direction of a lane, 64 KiB..1 GiB; default 1 MiB; larger payloads travel in a memory file
+     * of their own
+     */
+    uint64_t segment_bytes;
+    uint64_t payload_bytes_max;   /**< encoded bytes of one batch, each way; default 1 GiB */
     uint64_t payload_cache_bytes; /**< memory files that a lane keeps for its next large payload; default 64 MiB */
-    uint32_t depth_max;        /**< nesting of values that workers may send; default 128 */
-    bool keep_thread_environment; /**< true: leave OMP_NUM_THREADS and its kin alone. Default: set from processors / workers unless the environment has them */
+    uint32_t depth_max;           /**< nesting of values that workers may send; default 128 */
+    /**
+     * true: leave OMP_NUM_THREADS and its kin alone. Default: set from processors / workers unless the environment has
+     * them
+     */
+    bool keep_thread_environment;
 };
 
-#define SL_POOL_OPTIONS_INIT                                                                               \
-    {sizeof(struct sl_pool_options), "pool", 0, NULL, NULL, NULL, NULL, NULL, 30000, 2000, 1000, 10000, 50, 1024, \
-     (uint64_t)1 << 20, (uint64_t)1 << 30, (uint64_t)64 << 20, 128, false}
+#define SL_POOL_OPTIONS_INIT                                                                                         \
+    {                                                                                                                \
+        sizeof(struct sl_pool_options), "pool", 0, NULL, NULL, NULL, NULL, NULL, 30000, 2000, 1000, 10000, 50, 1024, \
+            (uint64_t)1 << 20, (uint64_t)1 << 30, (uint64_t)64 << 20, 128, false                                     \
+    }
 
 /**
  * Starts the workers and waits until all are ready, at most start_timeout_ms and a little. On failure nothing is left
@@ -47,24 +65,28 @@ struct sl_pool_options {
 SL_API SL_MUST_CHECK enum sl_code sl_pool_create(struct sl_runtime *runtime, const struct sl_pool_options *options,
                                                  struct sl_pool **pool, struct sl_error *error);
 
-/** Stops the workers: asked first, killed after stop_timeout_ms. Blocks until they are gone. No dispatch may be running. NULL is fine. */
+/**
+ * Stops the workers: asked first, killed after stop_timeout_ms. Blocks until they are gone. No dispatch may be running.
+ * NULL is fine.
+ */
 SL_API void sl_pool_destroy(struct sl_pool *pool);
 
 /** What a pool has been through. Counters only grow. */
 struct sl_pool_stats {
     size_t size; /**< sizeof(struct sl_pool_stats) */
     uint32_t worker_count;
-    uint32_t ready_count;  /**< workers that can take or are running a batch */
-    uint32_t busy_count;   /**< workers that are leased to a dispatch */
-    uint32_t waiter_count; /**< dispatches that wait for a lane now */
-    uint64_t start_count;  /**< workers started, first starts included */
-    uint64_t death_count;  /**< workers that died without being asked to */
-    uint64_t batch_count;  /**< batches completed by workers */
+    uint32_t ready_count;          /**< workers that can take or are running a batch */
+    uint32_t busy_count;           /**< workers that are leased to a dispatch */
+    uint32_t waiter_count;         /**< dispatches that wait for a lane now */
+    uint64_t start_count;          /**< workers started, first starts included */
+    uint64_t death_count;          /**< workers that died without being asked to */
+    uint64_t batch_count;          /**< batches completed by workers */
     uint64_t stale_reply_count;    /**< late or repeated replies, dropped */
     uint64_t protocol_error_count; /**< workers killed for breaking the lane protocol */
 };
 
-#define SL_POOL_STATS_INIT {sizeof(struct sl_pool_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define SL_POOL_STATS_INIT \
+    { sizeof(struct sl_pool_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /** A consistent snapshot. Any thread. */
 SL_API void sl_pool_stats(struct sl_pool *pool, struct sl_pool_stats *stats);

@@ -23,34 +23,39 @@ struct sl_log_record {
     size_t size; /**< sizeof(struct sl_log_record) */
     enum sl_log_level level;
     enum sl_log_origin origin;
-    const char *pool;   /**< name of the pool, or NULL */
-    uint32_t worker;    /**< index, or UINT32_MAX */
+    const char *pool; /**< name of the pool, or NULL */
+    uint32_t worker;  /**< index, or UINT32_MAX */
     uint32_t generation;
-    int64_t pid;        /**< of the worker, or 0 */
-    const char *text;   /**< one line, no newline, NUL-terminated; longer lines come in pieces of 8 KiB */
+    int64_t pid;      /**< of the worker, or 0 */
+    const char *text; /**< one line, no newline, NUL-terminated; longer lines come in pieces of 8 KiB */
     size_t text_size;
 };
 
-/** Called from the supervising thread and from threads that run a dispatch, one call at a time. Must not block for long and must not call the library. */
+/**
+ * Called from the supervising thread and from threads that run a dispatch, one call at a time. Must not block for long
+ * and must not call the library.
+ */
 typedef void sl_log_fn(void *context, const struct sl_log_record *record);
 
 struct sl_runtime_options {
-    size_t size;              /**< sizeof(struct sl_runtime_options) */
-    sl_log_fn *log;           /**< NULL: log lines are dropped */
+    size_t size;    /**< sizeof(struct sl_runtime_options) */
+    sl_log_fn *log; /**< NULL: log lines are dropped */
     void *log_context;
     enum sl_log_level log_level; /**< of host lines; default SL_LOG_INFO. Worker lines are always given. */
-    uint32_t lane_max;        /**< lanes of all pools together, 1..1024; default 1024 */
+    uint32_t lane_max;           /**< lanes of all pools together, 1..1024; default 1024 */
 
-    const char *package_path; /**< directory that holds the Python package `slither`; NULL: $SLITHER_PACKAGE_PATH, else beside the library */
+    /** directory that holds the Python package `slither`; NULL: $SLITHER_PACKAGE_PATH, else beside the library */
+    const char *package_path;
 };
 
-#define SL_RUNTIME_OPTIONS_INIT {sizeof(struct sl_runtime_options), NULL, NULL, SL_LOG_INFO, 1024, NULL}
+#define SL_RUNTIME_OPTIONS_INIT \
+    { sizeof(struct sl_runtime_options), NULL, NULL, SL_LOG_INFO, 1024, NULL }
 
 struct sl_runtime;
 
 /** Starts the supervising thread, with all signals blocked in it. `options` NULL: the defaults. Strings are copied. */
-SL_API SL_MUST_CHECK enum sl_code sl_runtime_create(const struct sl_runtime_options *options, struct sl_runtime **runtime,
-                                                    struct sl_error *error);
+SL_API SL_MUST_CHECK enum sl_code sl_runtime_create(const struct sl_runtime_options *options,
+                                                    struct sl_runtime **runtime, struct sl_error *error);
 /**
  * Stops every pool that is left (workers are killed after their stop timeout) and the supervising thread. Blocks until
  * all of it is gone. No dispatch may be running. NULL is fine. Not from a callback of the library.

@@ -57,7 +57,7 @@ SL_API const char *sl_type_name(enum sl_type type);
 
 /** Bounds on what is written or accepted. */
 struct sl_limits {
-    size_t size;       /**< sizeof(struct sl_limits) */
+    size_t size;        /**< sizeof(struct sl_limits) */
     uint32_t depth_max; /**< nested containers, 1..1024; default 128 */
     uint64_t size_max;  /**< bytes of one value, at most 1 GiB; default 1 GiB */
 };
@@ -65,7 +65,8 @@ struct sl_limits {
 #define SL_DEPTH_MAX_DEFAULT 128
 #define SL_DEPTH_MAX_LIMIT 1024
 #define SL_SIZE_MAX_DEFAULT ((uint64_t)1 << 30)
-#define SL_LIMITS_INIT {sizeof(struct sl_limits), SL_DEPTH_MAX_DEFAULT, SL_SIZE_MAX_DEFAULT}
+#define SL_LIMITS_INIT \
+    { sizeof(struct sl_limits), SL_DEPTH_MAX_DEFAULT, SL_SIZE_MAX_DEFAULT }
 
 /* ---- arrays ------------------------------------------------------------------------------------------- */
 
@@ -97,9 +98,9 @@ struct sl_array {
     enum sl_dtype dtype;
     uint32_t dim_count; /**< 0..SL_ARRAY_DIM_MAX; 0 is a scalar */
     uint64_t shape[SL_ARRAY_DIM_MAX];
-    const void *data;     /**< the elements, inside the value; NULL when they are in a shared buffer */
-    uint64_t data_size;   /**< bytes */
-    uint64_t buffer_id;   /**< id of the shared buffer that holds the elements, or 0 */
+    const void *data;       /**< the elements, inside the value; NULL when they are in a shared buffer */
+    uint64_t data_size;     /**< bytes */
+    uint64_t buffer_id;     /**< id of the shared buffer that holds the elements, or 0 */
     uint64_t buffer_offset; /**< bytes from the start of that buffer */
 };
 
@@ -192,8 +193,8 @@ SL_API uint64_t sl_value_hash(struct sl_value value);
 /* ---- writing ------------------------------------------------------------------------------------------ */
 
 /**
- * Builds values. Caller's memory; treat the members as opaque. The first error sticks: the writes that follow do nothing and
- * sl_writer_end() reports it, so that a value is built without a check after each line:
+ * Builds values. Caller's memory; treat the members as opaque. The first error sticks: the writes that follow do
+ * nothing and sl_writer_end() reports it, so that a value is built without a check after each line:
  *
  *     struct sl_writer w;
  *     sl_writer_init(&w, NULL);
@@ -210,13 +211,13 @@ struct sl_writer {
     size_t size;
     size_t capacity;
     uint64_t size_max;
-    uint32_t *open;       /**< entries still missing of each open container */
+    uint32_t *open; /**< entries still missing of each open container */
     uint32_t open_inline[16];
     uint32_t depth;
     uint32_t open_capacity;
     uint32_t depth_max;
-    enum sl_code code;    /**< the first error */
-    const char *what;     /**< what the first error is about; static storage */
+    enum sl_code code;                                     /**< the first error */
+    const char *what;                                      /**< what the first error is about; static storage */
     bool (*grow)(struct sl_writer *writer, size_t needed); /**< library-private; NULL: the heap */
 };
 
@@ -247,7 +248,10 @@ SL_API void sl_write_timestamp(struct sl_writer *writer, struct sl_timestamp val
 SL_API void sl_write_list(struct sl_writer *writer, uint32_t count);
 /** `count` pairs of a key (a scalar: nil, bool, int, float, str, bytes, timestamp) and a value follow. */
 SL_API void sl_write_map(struct sl_writer *writer, uint32_t count);
-/** Copies the elements into the value. `shape` has `dim_count` entries; their product times the element size is the number of bytes read. */
+/**
+ * Copies the elements into the value. `shape` has `dim_count` entries; their product times the element size is the
+ * number of bytes read.
+ */
 SL_API void sl_write_array(struct sl_writer *writer, enum sl_dtype dtype, uint32_t dim_count, const uint64_t *shape,
                            const void *elements);
 /**
