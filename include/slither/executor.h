@@ -39,11 +39,15 @@ struct sl_executor_options {
     const char *name;
     uint32_t capacity; /**< batches that it runs at once, 1..1024 */
     /**
-     * Takes a batch. Called by the thread that runs the dispatch; must not block for long; may end the task before it returns.
+     * Takes a batch. Called by the thread that runs the dispatch; must not block for long; may end the task before it
+     * returns.
      * A code other than SL_OK: the task was not taken (and must not be ended), the batch fails with that code.
      */
     enum sl_code (*submit)(void *context, struct sl_task *task, struct sl_error *error);
-    /** The batch is past its timeout or its run was cancelled: stop it if possible. The task must still be ended; what it ends with is dropped. May be NULL. */
+    /**
+     * The batch is past its timeout or its run was cancelled: stop it if possible. The task must still be ended; what it
+     * ends with is dropped. May be NULL.
+     */
     void (*cancel)(void *context, struct sl_task *task);
     void *context;
 };
