@@ -33,8 +33,8 @@ configure() {
         rm -rf "$directory/meson-private" "$directory/meson-info" "$directory/build.ninja"
     fi
     if ! meson setup "$directory" "$root" "$@" >"$log" 2>&1; then
-        cat "$log" >&2
-        die "Meson could not configure $directory; the output above says why"
+        tail -n 12 "$log" >&2
+        die "Meson could not configure $directory; the lines above and setup.log there say why"
     fi
     printf '%s' "$wanted" >"$stamp"
 }
