@@ -118,7 +118,7 @@ enum sl_code sl__check(const uint8_t *data, size_t size, const struct sl__bounds
         bool is_key = (left & (MAP_FLAG | ONE_ENTRY)) == (MAP_FLAG | ONE_ENTRY);
         switch (token.kind) {
         case SL__TOKEN_STR:
-            if (SL_UNLIKELY(!sl__utf8_valid_within(token.payload, token.size, (size_t)(end - token.payload))))
+            if (SL_UNLIKELY(!sl__utf8_valid(token.payload, token.size)))
                 return fail(fault, SL_E_INVALID_UTF8, (size_t)(start - data),
                             "a str is not valid UTF-8; send such text as bytes");
             break;
