@@ -95,14 +95,15 @@ struct sl_sink {
 
 /** Where a strategy puts an item. */
 struct sl_placement {
-    uint64_t weight; /**< of this item; a batch holds at most max_weight, a heavier item travels alone */
+    uint64_t weight; /**< of this item; a batch holds at most max_weight, a heavier item travels alone; 0: does not count */
     uint64_t key;    /**< items of one key share batches, run on one lane in order; 0: no key */
+    struct sl_value key_value; /**< the key itself, for the report's hot keys; may be "no value" */
     bool close_before; /**< the batch ends before this item */
     bool close_after;  /**< the batch ends with this item */
 };
 
 /**
- * A strategy is a function that places one item; it is called once for each, in input order. `place` starts as {1, 0, false, false}.
+ * A strategy is a function that places one item; it is called once for each, in input order. `placement` starts zeroed.
  * The batch ends at batch_size items, at max_weight, at max_delay_ms after its first item, or where the strategy says.
  * A code other than SL_OK fails the item with strategy_failed.
  */

@@ -84,6 +84,8 @@ struct sl__blob {
     size_t size;
     size_t mapped_size; /* 0: data lies behind this struct on the heap */
 };
+/* On the heap, for the caller to fill; NULL: out of memory. */
+struct sl__blob *sl__blob_create(size_t size);
 struct sl__blob *sl__blob_ref(struct sl__blob *blob);
 void sl__blob_unref(struct sl__blob *blob);
 
@@ -119,6 +121,8 @@ enum sl_code sl__lane_attach_buffer(struct sl__lane *lane, struct sl_buffer *buf
 /* Publishes the open request. head_size: bytes of the head at the payload's start; items start at the next multiple of 8. */
 enum sl_code sl__lane_commit(struct sl__lane *lane, enum sl__request_kind kind, uint32_t head_size, uint32_t item_count,
                              uint64_t *sequence, struct sl_error *error);
+/* Start of the open request's payload; the next sl__lane_extend may move it. */
+const uint8_t *sl__lane_open_payload(const struct sl__lane *lane);
 /* Drops the open request. */
 void sl__lane_abort(struct sl__lane *lane);
 
