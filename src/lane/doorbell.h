@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef SLITHER_LANE_DOORBELL_H
+#define SLITHER_LANE_DOORBELL_H
+
+#include "segment.h"
+
+/* Publishes the slot that was written last: `tail` is the new count. Wakes the other side when it sleeps. */
+void sl__doorbell_ring(const struct sl__segment *own, const struct sl__segment *peer, uint32_t tail);
+
+/* Count of slots that the other side has published. What it published before is visible after this. */
+static inline uint32_t sl__doorbell_tail(const struct sl__segment *peer) {
+    return atomic_load_explicit(&peer->memory->header.tail, memory_order_acquire);
+}
+
+/* Says that this side is about to sleep on the other's tail; look at the tail once more after it. */
+void sl__doorbell_arm(const struct sl__segment *own);
+void sl__doorbell_disarm(const struct sl__segment *own);
+
+/* Spinning: `while (sl__spin_goes_on(&turn)) if (event) hit`. */
+struct sl__spin_turn {
+    uint64_t until_ns;
+    uint32_t passes;
+};
+/* False when this wait is not to spin at all. */
+bool sl__spin_begin(struct sl__spin *spin, struct sl__spin_turn *turn);
+bool sl__spin_goes_on(struct sl__spin_turn *turn);
+/* Says how it ended: the budget adapts. */
+void sl__spin_end(struct sl__spin *spin, bool hit);
+
+#endif
