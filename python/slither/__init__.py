@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""Slither's Python side: what a function that runs in a worker may use.
+
+    def predict_batch(items: list) -> list:      # same length, same order
+        return [slither.skip("empty") if not item else work(item) for item in items]
+
+skip(), error() and route() stand for the result of one item. Array is what arrays arrive as; numpy.asarray() sees one
+without a copy. pack() and unpack() are the codec. All of it also works outside a worker.
+"""
+from slither._interpreter import problem as _problem
+
+_missing = _problem()
+if _missing is None:
+    try:
+        from slither._native import (Array, Failure, Mark, NotSerializable, Ref, error, pack, route, skip, unpack)
+        from slither._native import version as __version__
+    except ImportError as _reason:
+        from slither._interpreter import unloadable as _unloadable
+        _missing = _unloadable(_reason)
+
+__all__ = ["Array", "Failure", "Mark", "NotSerializable", "Ref", "error", "pack", "route", "skip", "unpack"]
+
+
+if _missing is not None:
+    # The package must still be importable: slither.worker, which is in it, tells the host what is missing.
+    def __getattr__(name):
+        if name in __all__:
+            raise ImportError(_missing)
+        raise AttributeError("module 'slither' has no attribute '%s'" % name)

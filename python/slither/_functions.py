@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""Finding the functions that requests name: "package.module:function", also "package.module:Class.method"."""
+import importlib
+import os
+import sys
+
+from slither._native import Failure
+
+CO_COROUTINE = 0x80
+
+
+class Unresolved(Failure):
+    """A name that leads to no function. `code` is import_failed or function_not_found; the cause is the exception behind it."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code = code
+
+
+def preload(name):
+    """Imports a module, and finds the function in it when the name has one."""
+    if ":" in name:
+        resolve(name)
+    else:
+        import_module(name, name)
+
+
+def resolve(name):
+    """The callable of that name. Raises Unresolved."""
+    module_name, colon, path = name.partition(":")
+    if not colon or not module_name or not path:
+        raise Unresolved("function_not_found", "'%s' is not the name of a function; write module:function" % name)
+    target = module = import_module(module_name, name)
+    seen = module_name
+    for part in path.split("."):
+        try:
+            target = getattr(target, part)
+        except AttributeError as reason:
+            raise Unresolved("function_not_found", "%s: %s has no '%s'%s; the interpreter is %s" % (
+                name, described(module, seen), part, alternatives(target, part), sys.executable)) from reason
+        except BaseException as reason:
+            raise Unresolved("function_not_found", "%s: looking up '%s' raised %s; the interpreter is %s" % (
+                name, part, summary(reason), sys.executable)) from reason
+        seen += (":" if seen == module_name else ".") + part
+    if not callable(target):
+        raise Unresolved("function_not_found", "%s is of type %s and cannot be called; the interpreter is %s" % (
+            name, type(target).__name__, sys.executable))
+    return run_to_end(target) if is_async(target) else target
+
+
+def import_module(module_name, name):
+    try:
+        return importlib.import_module(module_name)
+    except BaseException as reason:  # a module that calls sys.exit() must not end the worker without a word
+        text = "%s: module '%s' could not be imported: %s; the interpreter is %s" % (
+            name, module_name, summary(reason), sys.executable)
+        if isinstance(reason, ModuleNotFoundError) and reason.name == module_name.partition(".")[0]:
+            text += "; it was looked for in %s" % (", ".join(sys.path[:6]) + (", ..." if len(sys.path) > 6 else ""))
+        raise Unresolved("import_failed", text) from reason
+
+
+def described(module, seen):
+    path = getattr(module, "__file__", None)
+    return "'%s'%s" % (seen, " (%s)" % os.path.abspath(path) if path else "")
+
+
+def alternatives(target, part):
+    import difflib
+    close = difflib.get_close_matches(part, [entry for entry in dir(target) if not entry.startswith("_")], 3)
+    return "; did you mean %s?" % " or ".join(repr(entry) for entry in close) if close else ""
+
+
+def summary(exception):
+    try:
+        text = str(exception)
+    except Exception:
+        text = ""
+    return type(exception).__name__ + (": " + text if text else "")
+
+
+def is_async(function):
+    """Whether calling it gives a coroutine. Looks at the code's flag: importing inspect would double the time of a start."""
+    while hasattr(function, "func") and hasattr(function, "keywords"):  # functools.partial
+        function = function.func
+    function = getattr(function, "__func__", function)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        code = getattr(getattr(type(function), "__call__", None), "__code__", None)
+    return code is not None and bool(code.co_flags & CO_COROUTINE)
+
+
+_runner = None
+
+
+def run_to_end(function):
+    """Makes an async function callable from the serve loop. All of a worker's run on one event loop, one call at a time."""
+    def call(argument):
+        global _runner
+        if _runner is None:
+            import asyncio
+            import atexit
+            _runner = asyncio.Runner()
+            atexit.register(_runner.close)
+        return _runner.run(function(argument))
+    return call

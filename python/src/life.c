@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a worker process: the first message, and the thread that watches the life-cycle socket.
+ *
+ * The watcher needs no GIL, so that it acts whatever Python is doing: while a module imports for a minute, or a C library
+ * computes. The end of the socket means that the host is gone. Then the watcher kills its whole process group, so that children which
+ * the user's code forked go too, or just this process where it does not lead a group.
+ *
+ * Why no PR_SET_PDEATHSIG with SIGKILL: that signal comes when the *thread* that spawned us ends, alive host or not, and it would
+ * leave our children behind. It is used with SIGCONT, which does nothing to a process that runs, and which lets one that is
+ * stopped see the end of its socket.
+ */
+#include "module.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "lane/handshake.h"
+#include "sys/descriptor.h"
+#include "sys/packet.h"
+#include "wire/writer.h"
+
+struct sl__life *sl__life(void) {
+    static struct sl__life life;
+    return &life;
+}
+
+static void end_at_once(void) {
+    if (getpgrp() == getpid())
+        (void)kill(0, SIGKILL);
+    _exit(0);
+}
+
+static bool is_stop(const uint8_t *packet, size_t size) {
+    struct sl_value message, type;
+    const char *text;
+    size_t text_size;
+    return sl_value_check(packet, size, NULL, &message, NULL) == SL_OK && sl_value_type(message) == SL_TYPE_MAP &&
+           sl_value_get(message, "type", &type) == SL_OK && sl_value_str(type, &text, &text_size) == SL_OK &&
+           text_size == 4 && memcmp(text, "stop", 4) == 0;
+}
+
+static void *watch(void *unused) {
+    (void)unused;
+    struct sl__life *life = sl__life();
+    static uint8_t packet[SL__MESSAGE_MAX];
+    for (;;) {
+        size_t size, fd_count;
+        if (sl__packet_receive(SL__WORKER_FD, packet, sizeof(packet), &size, NULL, 0, &fd_count, 0, NULL) != SL_OK)
+            end_at_once();
+        if (is_stop(packet, size)) {
+            atomic_store(&life->stop, 1);
+            sl__lane_interrupt(life->lane);
+        }
+    }
+    return NULL;
+}
+
+/* No signal is ever delivered to the watcher: handlers belong to Python's main thread. */
+static int start_watcher(void) {
+    sigset_t all, before;
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigfillset(&all);
+    int status = pthread_attr_init(&attributes);
+    if (status != 0)
+        return status;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    status = pthread_create(&thread, &attributes, watch, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return status;
+}
+
+/* ---- the first message --------------------------------------------------------------------------------------- */
+
+static bool read_number(struct sl_value message, const char *key, uint64_t max, uint64_t *out) {
+    struct sl_value value;
+    return sl_value_get(message, key, &value) == SL_OK && sl_value_uint(value, out) == SL_OK && *out <= max;
+}
+
+/* Takes what the lane needs out of the config message. NULL, or the key that is missing or unfit. */
+static const char *read_config(struct sl_value message, uint64_t *protocol, uint64_t *layout,
+                               struct sl__lane_config *config) {
+    uint64_t worker, generation, depth_max;
+    if (!read_number(message, "protocol", UINT64_MAX, protocol))
+        return "protocol";
+    if (!read_number(message, "layout", UINT64_MAX, layout))
+        return "layout";
+    if (!read_number(message, "worker", UINT32_MAX, &worker))
+        return "worker";
+    if (!read_number(message, "generation", UINT32_MAX, &generation))
+        return "generation";
+    if (!read_number(message, "segment_bytes", UINT64_MAX, &config->segment_bytes))
+        return "segment_bytes";
+    if (!read_number(message, "payload_bytes_max", UINT64_MAX, &config->payload_bytes_max))
+        return "payload_bytes_max";
+    if (!read_number(message, "depth_max", SL_DEPTH_MAX_LIMIT, &depth_max) || depth_max == 0)
+        return "depth_max";
+    config->limits = (struct sl_limits)SL_LIMITS_INIT;
+    config->limits.depth_max = (uint32_t)depth_max;
+    config->lane = (uint32_t)worker;
+    config->generation = (uint32_t)generation;
+    return NULL;
+}
+
+static void close_all(int *fds, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        sl__close(&fds[i]);
+}
+
+static PyObject *raise_error(struct sl__state *state, const struct sl_error *error) {
+    return sl__raise(state, error->code, "%s", error->message);
+}
+
+/* Checks the message and attaches the lane. Takes over the descriptors. */
+static int attach(struct sl__state *state, struct sl_value message, int *fds, size_t fd_count) {
+    struct sl__lane_config config = {0};
+    uint64_t protocol = 0, layout = 0;
+    const char *wrong = read_config(message, &protocol, &layout, &config);
+    if (wrong != NULL && protocol == SL__PROTOCOL)
+        sl__raise(state, SL_E_PROTOCOL, "the host's first message has no usable '%s'", wrong);
+    else if (protocol != SL__PROTOCOL || layout != sl__lane_layout())
+        sl__raise(
+            state, SL_E_VERSION,
+            "host and worker package are of different builds: the host speaks protocol %llu with lane layout %llx, the "
+            "package protocol %d with layout %llx; set SLITHER_PACKAGE_PATH to the package of this build",
+            (unsigned long long)protocol, (unsigned long long)layout, SL__PROTOCOL,
+            (unsigned long long)sl__lane_layout());
+    else if (fd_count != SL__LANE_FDS)
+        sl__raise(state, SL_E_PROTOCOL, "the host's first message came with %zu descriptors instead of %d", fd_count,
+                  SL__LANE_FDS);
+    if (PyErr_Occurred()) {
+        close_all(fds, fd_count);
+        return -1;
+    }
+    struct sl_error error = SL_ERROR_INIT;
+    struct sl__life *life = sl__life();
+    if (sl__lane_attach(fds, &config, &life->lane, &error) != SL_OK) {
+        raise_error(state, &error);
+        sl_error_finish(&error);
+        return -1;
+    }
+    life->depth_max = config.limits.depth_max;
+    return 0;
+}
+
+PyObject *sl__worker_connect(PyObject *module, PyObject *unused) {
+    (void)unused;
+    struct sl__state *state = sl__state_of(module);
+    struct sl__life *life = sl__life();
+    if (life->lane != NULL || life->forked)
+        return sl__raise(state, SL_E_INVALID_ARGUMENT, "this process has connected to its host already");
+    (void)prctl(PR_SET_PDEATHSIG, SIGCONT);
+    (void)fcntl(SL__WORKER_FD, F_SETFD, FD_CLOEXEC);
+    uint8_t *packet = PyMem_Malloc(SL__MESSAGE_MAX);
+    if (packet == NULL)
+        return PyErr_NoMemory();
+    int fds[SL__LANE_FDS];
+    size_t size = 0, fd_count = 0;
+    struct sl_error error = SL_ERROR_INIT;
+    enum sl_code code;
+    Py_BEGIN_ALLOW_THREADS;
+    code = sl__packet_receive(SL__WORKER_FD, packet, SL__MESSAGE_MAX, &size, fds, SL__LANE_FDS, &fd_count, 0, &error);
+    Py_END_ALLOW_THREADS;
+    PyObject *config = NULL;
+    struct sl_value message;
+    if (code == SL_OK && (code = sl_value_check(packet, size, NULL, &message, &error)) != SL_OK)
+        close_all(fds, fd_count);
+    if (code == SL_E_END) {
+        sl__raise(state, SL_E_CLOSED, "the host has ended before it sent its first message");
+    } else if (code != SL_OK) {
+        raise_error(state, &error);
+    } else if (attach(state, message, fds, fd_count) == 0) {
+        struct sl__decoder decoder = {
+            .state = state,
+            .start = packet,
+            .position = packet,
+            .end = packet + size,
+            .depth_max = SL_DEPTH_MAX_DEFAULT,
+        };
+        config = sl__decode(&decoder);
+        int status = start_watcher();
+        if (status != 0) {
+            Py_CLEAR(config);
+            sl__raise(state, SL_E_SYSTEM, "the thread that watches the host cannot be started: %s", strerror(status));
+        }
+    }
+    sl_error_finish(&error);
+    PyMem_Free(packet);
+    return config;
+}
+
+PyObject *sl__worker_send(PyObject *module, PyObject *message) {
+    struct sl__state *state = sl__state_of(module);
+    if (sl__life()->forked)
+        return sl__raise(state, SL_E_CLOSED, "a forked child of a worker has no host");
+    struct sl_writer writer;
+    sl_writer_init(&writer, NULL);
+    struct sl__encoder encoder = {state, &writer, SL_DEPTH_MAX_DEFAULT, 0, NULL};
+    PyObject *result = NULL;
+    if (sl__encode(&encoder, message, false) < 0) {
+        sl__encode_finish_failure(&encoder);
+    } else if (writer.size > SL__MESSAGE_MAX) {
+        sl__raise(state, SL_E_LIMIT, "a life-cycle message has %zu bytes; at most %d are possible", writer.size,
+                  SL__MESSAGE_MAX);
+    } else {
+        struct sl_error error = SL_ERROR_INIT;
+        enum sl_code code;
+        Py_BEGIN_ALLOW_THREADS;
+        code = sl__packet_send(SL__WORKER_FD, writer.data, writer.size, NULL, 0, 0, &error);
+        Py_END_ALLOW_THREADS;
+        if (code == SL_OK) {
+            Py_INCREF(Py_None);
+            result = Py_None;
+        } else {
+            raise_error(state, &error);
+        }
+        sl_error_finish(&error);
+    }
+    sl_writer_finish(&writer);
+    return result;
+}
+
+PyObject *sl__worker_forked(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    struct sl__life *life = sl__life();
+    if (life->lane != NULL && !life->forked) {
+        int fd = SL__WORKER_FD;
+        sl__close(&fd);
+        life->forked = true;
+    }
+    Py_INCREF(Py_None);
+    return Py_None;
+}

@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/* The module slither._native: codec, marks, and the worker's side of a lane. */
+#include "module.h"
+
+#include <slither/version.h>
+
+#include "wire/writer.h"
+
+struct sl__state *sl__state_of(PyObject *module) {
+    return PyModule_GetState(module);
+}
+
+int sl__state_load_datetime(struct sl__state *state) {
+    if (state->epoch != NULL)
+        return 0;
+    PyObject *module = PyImport_ImportModule("datetime");
+    if (module == NULL)
+        return -1;
+    PyObject *datetime_type = PyObject_GetAttrString(module, "datetime");
+    PyObject *timedelta_type = PyObject_GetAttrString(module, "timedelta");
+    PyObject *timezone_type = PyObject_GetAttrString(module, "timezone");
+    PyObject *utc = timezone_type != NULL ? PyObject_GetAttrString(timezone_type, "utc") : NULL;
+    PyObject *epoch = NULL;
+    if (datetime_type != NULL && timedelta_type != NULL && utc != NULL)
+        epoch = PyObject_CallFunction(datetime_type, "iiiiiiiO", 1970, 1, 1, 0, 0, 0, 0, utc);
+    Py_XDECREF(timezone_type);
+    Py_XDECREF(utc);
+    Py_DECREF(module);
+    if (epoch == NULL) {
+        Py_XDECREF(datetime_type);
+        Py_XDECREF(timedelta_type);
+        return -1;
+    }
+    state->datetime_type = datetime_type;
+    state->timedelta_type = timedelta_type;
+    state->epoch = epoch;
+    return 0;
+}
+
+PyObject *sl__raise(struct sl__state *state, enum sl_code code, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    PyObject *text = PyUnicode_FromFormatV(format, arguments);
+    va_end(arguments);
+    PyObject *failure = text != NULL ? PyObject_CallFunctionObjArgs(state->failure, text, NULL) : NULL;
+    PyObject *name = failure != NULL ? PyUnicode_FromString(sl_code_name(code)) : NULL;
+    if (name != NULL && PyObject_SetAttrString(failure, "code", name) == 0)
+        PyErr_SetObject(state->failure, failure);
+    Py_XDECREF(text);
+    Py_XDECREF(failure);
+    Py_XDECREF(name);
+    return NULL;
+}
+
+/* ---- codec --------------------------------------------------------------------------------------------------- */
+
+static int read_depth(unsigned int depth) {
+    if (depth >= 1 && depth <= SL_DEPTH_MAX_LIMIT)
+        return 0;
+    PyErr_Format(PyExc_ValueError, "depth_max is %u; it must be 1 to %d", depth, SL_DEPTH_MAX_LIMIT);
+    return -1;
+}
+
+PyDoc_STRVAR(
+    pack_doc,
+    "pack(value, *, depth_max=128) -> bytes\n--\n\n"
+    "Encodes a value as it would travel. Raises slither.NotSerializable, which names the place of what cannot.");
+
+static PyObject *native_pack(PyObject *module, PyObject *arguments, PyObject *keywords) {
+    static char *names[] = {"", "depth_max", NULL};
+    PyObject *object;
+    unsigned int depth_max = SL_DEPTH_MAX_DEFAULT;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$I:pack", names, &object, &depth_max) ||
+        read_depth(depth_max) < 0)
+        return NULL;
+    struct sl_writer writer;
+    sl_writer_init(&writer, NULL);
+    PyObject *packed = NULL;
+    struct sl__encoder encoder = {sl__state_of(module), &writer, depth_max, 0, NULL};
+    if (sl__encode(&encoder, object, true) == 0)
+        packed = PyBytes_FromStringAndSize((const char *)writer.data, (Py_ssize_t)writer.size);
+    else
+        sl__encode_finish_failure(&encoder);
+    sl_writer_finish(&writer);
+    return packed;
+}
+
+PyDoc_STRVAR(unpack_doc, "unpack(data, *, depth_max=128)\n--\n\n"
+                         "Decodes the bytes of exactly one value. Raises ValueError with the offset of what is wrong.");
+
+static PyObject *native_unpack(PyObject *module, PyObject *arguments, PyObject *keywords) {
+    static char *names[] = {"", "depth_max", NULL};
+    Py_buffer view;
+    unsigned int depth_max = SL_DEPTH_MAX_DEFAULT;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*|$I:unpack", names, &view, &depth_max))
+        return NULL;
+    PyObject *object = NULL;
+    if (read_depth(depth_max) == 0) {
+        const uint8_t *start = view.buf;
+        struct sl__decoder decoder = {
+            .state = sl__state_of(module),
+            .start = start,
+            .position = start,
+            .end = start + view.len,
+            .depth_max = depth_max,
+        };
+        object = sl__decode(&decoder);
+        if (object != NULL && decoder.position != decoder.end) {
+            Py_CLEAR(object);
+            PyErr_Format(PyExc_ValueError, "byte %zd: bytes follow after the value",
+                         (Py_ssize_t)(decoder.position - start));
+        }
+    }
+    PyBuffer_Release(&view);
+    return object;
+}
+
+/* ---- marks --------------------------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(skip_doc, "skip(reason='')\n--\n\nA result that leaves the item out, counted as skipped.");
+
+static PyObject *native_skip(PyObject *module, PyObject *arguments, PyObject *keywords) {
+    static char *names[] = {"reason", NULL};
+    PyObject *reason = NULL;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|U:skip", names, &reason))
+        return NULL;
+    if (reason != NULL)
+        return sl__mark_make(sl__state_of(module), SL_MARK_SKIP, reason, NULL);
+    reason = PyUnicode_FromString("");
+    PyObject *mark = reason != NULL ? sl__mark_make(sl__state_of(module), SL_MARK_SKIP, reason, NULL) : NULL;
+    Py_XDECREF(reason);
+    return mark;
+}
+
+PyDoc_STRVAR(error_doc, "error(reason, payload=None)\n--\n\n"
+                        "A result that makes this one item a failed one. The payload travels with the error.");
+
+static PyObject *native_error(PyObject *module, PyObject *arguments, PyObject *keywords) {
+    static char *names[] = {"reason", "payload", NULL};
+    PyObject *reason, *payload = NULL;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "U|O:error", names, &reason, &payload))
+        return NULL;
+    return sl__mark_make(sl__state_of(module), SL_MARK_ERROR, reason, payload);
+}
+
+PyDoc_STRVAR(route_doc, "route(name, payload=None)\n--\n\nA result that sends the payload to the route of that name.");
+
+static PyObject *native_route(PyObject *module, PyObject *arguments, PyObject *keywords) {
+    static char *names[] = {"name", "payload", NULL};
+    PyObject *name, *payload = NULL;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "U|O:route", names, &name, &payload))
+        return NULL;
+    return sl__mark_make(sl__state_of(module), SL_MARK_ROUTE, name, payload);
+}
+
+/* ---- the module ---------------------------------------------------------------------------------------------- */
+
+/* The table wants one type for all conventions. */
+#define WITH_KEYWORDS(function) ((PyCFunction)(void (*)(void))(function))
+
+static PyMethodDef native_functions[] = {
+    {"pack", WITH_KEYWORDS(native_pack), METH_VARARGS | METH_KEYWORDS, pack_doc},
+    {"unpack", WITH_KEYWORDS(native_unpack), METH_VARARGS | METH_KEYWORDS, unpack_doc},
+    {"skip", WITH_KEYWORDS(native_skip), METH_VARARGS | METH_KEYWORDS, skip_doc},
+    {"error", WITH_KEYWORDS(native_error), METH_VARARGS | METH_KEYWORDS, error_doc},
+    {"route", WITH_KEYWORDS(native_route), METH_VARARGS | METH_KEYWORDS, route_doc},
+    {"connect", sl__worker_connect, METH_NOARGS, "connect() -> dict: takes the host's first message. Workers only."},
+    {"send", sl__worker_send, METH_O, "send(dict): sends a life-cycle message to the host. Workers only."},
+    {"serve", sl__worker_serve, METH_VARARGS,
+     "serve(resolve, describe): runs batches until the host asks to stop. Workers only."},
+    {"forked", sl__worker_forked, METH_NOARGS, "forked(): makes a forked child of a worker let go of the host."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int native_exec(PyObject *module) {
+    struct sl__state *state = sl__state_of(module);
+    state->keys = PyMem_Calloc(1, sizeof(*state->keys));
+    if (state->keys == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    state->not_serializable = PyErr_NewExceptionWithDoc(
+        "slither.NotSerializable",
+        "An object cannot travel. The text says which, where in the value it is, and what to do.", PyExc_TypeError,
+        NULL);
+    if (state->not_serializable == NULL ||
+        PyModule_AddObjectRef(module, "NotSerializable", state->not_serializable) < 0)
+        return -1;
+    state->failure =
+        PyErr_NewExceptionWithDoc("slither.Failure",
+                                  "Something failed on Slither's side; `code` is the name of its kind, for "
+                                  "example 'limit_exceeded'.",
+                                  PyExc_RuntimeError, NULL);
+    if (state->failure == NULL || PyModule_AddObjectRef(module, "Failure", state->failure) < 0)
+        return -1;
+    if (sl__array_type_make(module, state) < 0 || sl__mark_types_make(module, state) < 0)
+        return -1;
+    return PyModule_AddStringConstant(module, "version", SL_VERSION_STRING);
+}
+
+static int native_traverse(PyObject *module, visitproc visit, void *arg) {
+    struct sl__state *state = sl__state_of(module);
+    Py_VISIT(state->array_type);
+    Py_VISIT(state->mark_type);
+    Py_VISIT(state->ref_type);
+    Py_VISIT(state->not_serializable);
+    Py_VISIT(state->failure);
+    Py_VISIT(state->datetime_type);
+    Py_VISIT(state->timedelta_type);
+    Py_VISIT(state->epoch);
+    Py_VISIT(state->numpy_generic);
+    return state->keys != NULL ? sl__key_cache_traverse(state->keys, visit, arg) : 0;
+}
+
+static int native_clear(PyObject *module) {
+    struct sl__state *state = sl__state_of(module);
+    Py_CLEAR(state->array_type);
+    Py_CLEAR(state->mark_type);
+    Py_CLEAR(state->ref_type);
+    Py_CLEAR(state->not_serializable);
+    Py_CLEAR(state->failure);
+    Py_CLEAR(state->datetime_type);
+    Py_CLEAR(state->timedelta_type);
+    Py_CLEAR(state->epoch);
+    Py_CLEAR(state->numpy_generic);
+    if (state->keys != NULL)
+        sl__key_cache_clear(state->keys);
+    return 0;
+}
+
+static void native_free(void *module) {
+    (void)native_clear(module);
+    struct sl__state *state = sl__state_of(module);
+    PyMem_Free(state->keys);
+    state->keys = NULL;
+}
+
+static PyModuleDef_Slot native_slots[] = {
+    {Py_mod_exec, native_exec},
+/* Both slots are unknown to the stable ABI of 3.11: they take effect in a build against a later one. */
+#ifdef Py_mod_multiple_interpreters
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef native_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "slither._native",
+    .m_doc = "Codec, marks, and the worker's side of a lane. Use it through the package slither.",
+    .m_size = sizeof(struct sl__state),
+    .m_methods = native_functions,
+    .m_slots = native_slots,
+    .m_traverse = native_traverse,
+    .m_clear = native_clear,
+    .m_free = native_free,
+};
+
+PyMODINIT_FUNC PyInit__native(void);
+
+PyMODINIT_FUNC PyInit__native(void) {
+    return PyModuleDef_Init(&native_module);
+}

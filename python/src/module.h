@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slither._native: what its files share.
+ *
+ * VOCABULARY
+ *   state   what one module object owns: types, exception, caches. There is no static Python object anywhere, so that each
+ *           interpreter has its own; only the life-cycle of the worker process (life.h) is per process, by nature.
+ *   place   where in a result something is that cannot travel, as Python would write it: [3]["price"].
+ *   in place  an array whose elements stay in the memory file that the host wrote; the Array holds the file.
+ *
+ * The extension uses the stable ABI of CPython 3.11, hence runs under every later one.
+ */
+#ifndef SL_PYTHON_MODULE_H
+#define SL_PYTHON_MODULE_H
+
+#ifndef Py_LIMITED_API
+#error "build with -DPy_LIMITED_API=0x030B0000: one binary serves every CPython from 3.11 on"
+#endif
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <slither/value.h>
+
+#include "lane/lane.h"
+
+/* ---- keys -------------------------------------------------------------------------------------------------- */
+
+#define SL__KEY_SLOTS 1024  /* str objects of map keys kept; a power of two */
+#define SL__KEY_SIZE_MAX 32 /* bytes of the longest key that is kept */
+
+/* Maps repeat their keys: the str object of a key, with its hash already in it, is kept and found by its bytes. */
+struct sl__key_cache {
+    struct sl__key {
+        PyObject *text; /* NULL: the slot is free */
+        uint16_t size;
+        uint16_t hits;
+        uint8_t bytes[SL__KEY_SIZE_MAX]; /* zeros after `size` */
+    } slots[SL__KEY_SLOTS];
+};
+
+/* The str of the key, a new reference; NULL with an exception when it is not UTF-8 or memory runs out. `readable`: bytes from
+ * `bytes` on that may be read, at least `size`. */
+PyObject *sl__key_cache_get(struct sl__key_cache *cache, const uint8_t *bytes, size_t size, size_t readable);
+int sl__key_cache_traverse(struct sl__key_cache *cache, visitproc visit, void *arg);
+void sl__key_cache_clear(struct sl__key_cache *cache);
+
+/* ---- module state ------------------------------------------------------------------------------------------ */
+
+struct sl__state {
+    PyTypeObject *array_type;
+    PyTypeObject *mark_type;
+    PyTypeObject *ref_type;
+    PyObject *not_serializable; /* exception class slither.NotSerializable */
+    PyObject *failure;          /* exception class slither.Failure: has a code besides its text */
+    PyObject *datetime_type;    /* these three are NULL until the first timestamp */
+    PyObject *timedelta_type;
+    PyObject *epoch;
+    PyObject *numpy_generic; /* NULL until an object is met that may be a numpy scalar, and numpy is loaded */
+    struct sl__key_cache *keys;
+};
+
+struct sl__state *sl__state_of(PyObject *module);
+/* Imports datetime once. -1 with an exception. */
+int sl__state_load_datetime(struct sl__state *state);
+
+/* Raises slither.Failure with the name of the code as its attribute `code`; PyErr_Format's format. Always NULL. */
+PyObject *sl__raise(struct sl__state *state, enum sl_code code, const char *format, ...);
+
+/* ---- arrays ------------------------------------------------------------------------------------------------ */
+
+int sl__array_type_make(PyObject *module, struct sl__state *state);
+/* slither.Array over elements: in place when `mapping` is not NULL (a reference is taken), else copied. The shape was checked. */
+PyObject *sl__array_make(struct sl__state *state, const struct sl_array *array, struct sl__mapping *mapping);
+/* What a slither.Array holds; valid as long as the object. */
+void sl__array_look(PyObject *array, struct sl_array *out);
+/* The element type of a buffer format as of the struct module; 0 when there is none. `*swapped`: it is big endian. */
+enum sl_dtype sl__dtype_of_format(const char *format, Py_ssize_t item_size, bool *swapped);
+/* One element as a Python number. */
+PyObject *sl__array_element(enum sl_dtype dtype, const void *element);
+
+/* ---- marks and refs ---------------------------------------------------------------------------------------- */
+
+struct sl__mark_object {
+    PyObject_HEAD enum sl_mark_kind kind;
+    PyObject *text;    /* str */
+    PyObject *payload; /* any; None without one */
+};
+
+struct sl__ref_object {
+    PyObject_HEAD struct sl_ref ref; /* without the type name */
+    PyObject *type_name;             /* str */
+};
+
+int sl__mark_types_make(PyObject *module, struct sl__state *state);
+/* Steals nothing. `payload` NULL: None. */
+PyObject *sl__mark_make(struct sl__state *state, enum sl_mark_kind kind, PyObject *text, PyObject *payload);
+PyObject *sl__ref_make(struct sl__state *state, const struct sl_ref *ref);
+
+/* ---- codec ------------------------------------------------------------------------------------------------- */
+
+struct sl__decoder {
+    struct sl__state *state;
+    const uint8_t *start; /* what offsets in messages count from */
+    const uint8_t *position;
+    const uint8_t *end;
+    uint32_t depth_max;
+    uint32_t depth;
+    struct sl__mapping *mapping; /* the bytes lie in this file: arrays are seen in place. NULL: they are copied */
+    struct sl__lane *lane;       /* knows the shared buffers; may be NULL */
+    enum sl_code code;           /* of a failure that is not Python's own; SL_OK otherwise */
+};
+/* The value at the position, which moves past it. NULL with an exception (ValueError when the bytes are at fault). */
+PyObject *sl__decode(struct sl__decoder *decoder);
+
+struct sl_writer;
+struct sl__encoder {
+    struct sl__state *state;
+    struct sl_writer *writer;
+    uint32_t depth_max;
+    uint32_t depth;
+    PyObject *place; /* list of the steps from the inside out, made while a failure unwinds; NULL without one */
+};
+/*
+ * Appends the value of an object to the writer. -1 with an exception: slither.NotSerializable, whose text has the place, or
+ * MemoryError. What was appended is then to be cut off. `mark_allowed`: the object may be a mark.
+ */
+int sl__encode(struct sl__encoder *encoder, PyObject *object, bool mark_allowed);
+/*
+ * After a failure: puts the place before the text of a slither.NotSerializable, when there is one, and releases it. */
+void sl__encode_finish_failure(struct sl__encoder *encoder);
+/* Raises what the writer says that went wrong. Always -1. */
+int sl__encode_raise_writer(struct sl__state *state, const struct sl_writer *writer);
+
+/* ---- worker ------------------------------------------------------------------------------------------------ */
+
+/* What this process is when it is a worker: by nature once a process, so it is not part of the module's state. */
+struct sl__life {
+    struct sl__lane *lane; /* NULL: not a worker, or not connected yet */
+    _Atomic uint32_t stop; /* the host has asked to stop */
+    uint32_t depth_max;
+    bool forked; /* this is a forked child of a worker */
+};
+struct sl__life *sl__life(void);
+
+/* Functions of the module. */
+PyObject *sl__worker_connect(PyObject *module, PyObject *unused);
+PyObject *sl__worker_send(PyObject *module, PyObject *message);
+PyObject *sl__worker_forked(PyObject *module, PyObject *unused);
+PyObject *sl__worker_serve(PyObject *module, PyObject *arguments);
+
+#endif
