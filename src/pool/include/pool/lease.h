@@ -20,10 +20,10 @@
 
 struct sl__lease {
     struct sl__lane *lane;
-    uint32_t worker;        /* index, 0 .. worker_count-1 */
+    uint32_t worker; /* index, 0 .. worker_count-1 */
     uint32_t generation;
-    _Atomic uint32_t lost;  /* 1: the worker is dead and reaped; `death` is complete (acquire load) */
-    struct sl_error death;  /* code worker_crashed, or what sl__pool_kill was told; exit status or signal, stderr tail */
+    _Atomic uint32_t lost; /* 1: the worker is dead and reaped; `death` is complete (acquire load) */
+    struct sl_error death; /* code worker_crashed, or what sl__pool_kill was told; exit status or signal, stderr tail */
 };
 
 /* A thread that wants lanes. Caller's memory, one per run; zero it, set `bell`. The rest belongs to the pool. */
@@ -45,8 +45,8 @@ uint32_t sl__pool_capacity(const struct sl_pool *pool);
  *   circuit_open       the pool has failed for good; the error says of what
  *   closed             the pool is being destroyed
  */
-enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, uint32_t worker, struct sl__lease **lease,
-                              struct sl_error *error);
+enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, uint32_t worker,
+                              struct sl__lease **lease, struct sl_error *error);
 /* Takes the waiter out of the queue. Harmless when it is not queued. Must be called before its memory goes. */
 void sl__pool_forget_waiter(struct sl_pool *pool, struct sl__waiter *waiter);
 
@@ -64,6 +64,11 @@ void sl__pool_kill(struct sl_pool *pool, struct sl__lease *lease, enum sl_code c
 
 /* Whether somebody waits for a lane: a long run then gives lanes back as they run dry instead of refilling them. Cheap. */
 bool sl__pool_contended(const struct sl_pool *pool);
+/* The same, not counting `own`, the caller's waiter: a run that waits for one lane more is not in its own way. */
+bool sl__pool_contended_beside(const struct sl_pool *pool, const struct sl__waiter *own);
+
+/* Whether this process is a forked child of the one that made the pool: it must not touch the lanes. A system call; ask once a run. */
+bool sl__pool_foreign(const struct sl_pool *pool);
 
 /* Adds to the pool's statistics. */
 void sl__pool_count_stale(struct sl_pool *pool, uint64_t count);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside of a runtime: what everything that lives in it shares. */
+#ifndef SLITHER_LOOP_RUNTIME_H
+#define SLITHER_LOOP_RUNTIME_H
+
+#include <pthread.h>
+#include <sys/types.h>
+
+#include <slither/runtime.h>
+
+#include "base/log.h"
+#include "lane/buffer.h"
+#include "loop/loop.h"
+
+/* Something that a runtime has to take down before itself: embedded in a pool. The rooms above are not known here. */
+struct sl__tenant {
+    struct sl__tenant *previous, *next;
+    void (*destroy)(struct sl__tenant *tenant); /* blocks; calls sl__runtime_part */
+};
+
+struct sl_runtime {
+    struct sl__loop *loop;
+    struct sl__log log;
+    struct sl__buffer_home buffers;
+    char *package_path; /* the option, or NULL */
+    uint32_t lane_max;
+    pid_t owner; /* the process that made it */
+
+    pthread_mutex_t lock; /* guards what follows */
+    uint32_t lane_count;
+    struct sl__tenant *tenants;
+};
+
+/* Whether this process is a forked child of the one that made the runtime: nothing of it works there. A system call. */
+bool sl__runtime_foreign(const struct sl_runtime *runtime);
+
+/* Takes `lane_count` lanes out of the runtime's bound, given back by sl__runtime_part. limit_exceeded when they do not fit. Any thread. */
+enum sl_code sl__runtime_join(struct sl_runtime *runtime, struct sl__tenant *tenant, uint32_t lane_count,
+                              struct sl_error *error);
+void sl__runtime_part(struct sl_runtime *runtime, struct sl__tenant *tenant, uint32_t lane_count);
+
+/*
+ * Finds the directory that holds the Python package, `*path` is the caller's to free. Looks at `option`, then at
+ * $SLITHER_PACKAGE_PATH, and believes them when they are set; then beside this library, then where it was installed.
+ * worker_start_failed with all the places that were tried.
+ */
+enum sl_code sl__package_find(const char *option, char **path, struct sl_error *error);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool/lease.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/macros.h"
+#include "base/utf8.h"
+#include "pool.h"
+
+static struct sl__incarnation *incarnation_of(struct sl__lease *lease) {
+    return SL_CONTAINER_OF(lease, struct sl__incarnation, lease);
+}
+
+void sl__incarnation_destroy(struct sl__incarnation *incarnation) {
+    if (incarnation != NULL) {
+        sl__lane_destroy(incarnation->lease.lane);
+        sl_error_finish(&incarnation->lease.death);
+        free(incarnation);
+    }
+}
+
+uint32_t sl__pool_capacity(const struct sl_pool *pool) {
+    return pool->worker_count;
+}
+
+/* ---- acquire -------------------------------------------------------------------------------------------------- */
+
+static void line_changed(struct sl_pool *pool) {
+    atomic_store_explicit(&pool->waiting, pool->allot.waiter_count, memory_order_relaxed);
+}
+
+static void leave_line(struct sl_pool *pool, struct sl__waiter *waiter) {
+    if (waiter->queued) {
+        sl__allot_leave(&pool->allot, waiter);
+        line_changed(pool);
+    }
+}
+
+static enum sl_code refuse(struct sl_pool *pool, struct sl_error *error) {
+    if (pool->phase == SL__POOL_CLOSING) {
+        return sl_error_set(error, SL_E_CLOSED, "pool %s is being destroyed", pool->name);
+    }
+    SL_ASSERT(pool->phase == SL__POOL_FAILED);
+    sl_error_copy(error, &pool->failure);
+    if (error != NULL) {
+        error->code = SL_E_CIRCUIT_OPEN; /* all else is the last death's */
+    }
+    return SL_E_CIRCUIT_OPEN;
+}
+
+enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, uint32_t worker,
+                              struct sl__lease **lease, struct sl_error *error) {
+    SL_ASSERT(waiter->bell != NULL);
+    if (worker != SL__ANY_WORKER && worker >= pool->worker_count) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                            "worker %u of pool %s does not exist; it has %u, counted from 0", worker, pool->name,
+                            pool->worker_count);
+    }
+    enum sl_code code = SL_OK;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->phase == SL__POOL_FAILED || pool->phase == SL__POOL_CLOSING) {
+        leave_line(pool, waiter);
+        code = refuse(pool, error);
+        pthread_mutex_unlock(&pool->lock);
+        return code;
+    }
+    uint32_t granted = sl__allot_take(&pool->allot, waiter, worker);
+    if (granted != SL__NOBODY) {
+        leave_line(pool, waiter);
+        struct sl__incarnation *incarnation = pool->places[granted].incarnation;
+        SL_ASSERT(incarnation != NULL && !incarnation->leased);
+        incarnation->leased = true;
+        incarnation->bell = waiter->bell;
+        incarnation->second_bell = NULL;
+        pool->leased_count++;
+        *lease = &incarnation->lease;
+    } else if (waiter->queued) {
+        bool other = waiter->worker != worker;
+        waiter->worker = worker;
+        if (other) {
+            sl__allot_ring(&pool->allot); /* it may have stood in somebody's way */
+        }
+        code = SL_E_AGAIN;
+    } else if (pool->allot.waiter_count >= pool->waiter_max) {
+        code = sl_error_set(error, SL_E_POOL_EXHAUSTED,
+                            "%u dispatches wait for a lane of pool %s already, which is its waiter_max; run fewer at "
+                            "once, or raise waiter_max or worker_count (%u)",
+                            pool->allot.waiter_count, pool->name, pool->worker_count);
+    } else {
+        waiter->worker = worker;
+        sl__allot_queue(&pool->allot, waiter);
+        line_changed(pool);
+        code = SL_E_AGAIN;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return code;
+}
+
+void sl__pool_forget_waiter(struct sl_pool *pool, struct sl__waiter *waiter) {
+    pthread_mutex_lock(&pool->lock);
+    if (waiter->queued) {
+        leave_line(pool, waiter);
+        sl__allot_ring(&pool->allot);
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void sl__pool_set_bell(struct sl_pool *pool, struct sl__lease *lease, struct sl__bell *bell) {
+    struct sl__incarnation *incarnation = incarnation_of(lease);
+    pthread_mutex_lock(&pool->lock);
+    SL_ASSERT(incarnation->leased);
+    incarnation->second_bell = bell;
+    /* The death may have come before the bell did. */
+    if (bell != NULL && atomic_load_explicit(&lease->lost, memory_order_relaxed) != 0) {
+        sl__bell_ring(bell);
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
+bool sl__pool_contended(const struct sl_pool *pool) {
+    return atomic_load_explicit(&pool->waiting, memory_order_relaxed) > 0;
+}
+
+bool sl__pool_contended_beside(const struct sl_pool *pool, const struct sl__waiter *own) {
+    return atomic_load_explicit(&pool->waiting, memory_order_relaxed) > (own->queued ? 1u : 0u);
+}
+
+bool sl__pool_foreign(const struct sl_pool *pool) {
+    return sl__runtime_foreign(pool->runtime);
+}
+
+/* ---- kill and release ----------------------------------------------------------------------------------------- */
+
+/* With the lock held: a process that is being reaped is marked under it first, so the signal cannot reach another. */
+static void kill_locked(struct sl__incarnation *incarnation, enum sl_code cause, const char *why, bool blameless) {
+    if (incarnation->killed || incarnation->reaped) {
+        return;
+    }
+    incarnation->killed = true;
+    incarnation->cause = cause;
+    incarnation->blameless = blameless;
+    snprintf(incarnation->why, sizeof(incarnation->why), "%s", why != NULL ? why : sl_code_text(cause));
+    incarnation->why[sl__utf8_valid_size(incarnation->why, strlen(incarnation->why))] = '\0';
+    sl__life_kill(&incarnation->life);
+}
+
+void sl__pool_kill(struct sl_pool *pool, struct sl__lease *lease, enum sl_code cause, const char *why, bool blameless) {
+    struct sl__incarnation *incarnation = incarnation_of(lease);
+    pthread_mutex_lock(&pool->lock);
+    SL_ASSERT(incarnation->leased);
+    if (!incarnation->killed && !incarnation->reaped && cause == SL_E_PROTOCOL) {
+        pool->stats.protocol_error_count++;
+    }
+    kill_locked(incarnation, cause, why, blameless);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t batches) {
+    struct sl__incarnation *incarnation = incarnation_of(lease);
+    struct sl__incarnation *last = NULL;
+    pthread_mutex_lock(&pool->lock);
+    SL_ASSERT(incarnation->leased);
+    incarnation->leased = false;
+    incarnation->bell = incarnation->second_bell = NULL;
+    incarnation->batch_count += batches;
+    pool->stats.batch_count += batches;
+    pool->leased_count--;
+    if (atomic_load_explicit(&lease->lost, memory_order_relaxed) != 0) {
+        last = incarnation;
+    } else {
+        if (!incarnation->killed && sl__lane_outstanding(lease->lane) > 0) {
+            /* The next holder would get replies to questions that it did not ask. */
+            kill_locked(incarnation, SL_E_CANCELLED, "its lane was given back before it had answered", true);
+        }
+        if (!incarnation->killed) {
+            sl__allot_put(&pool->allot, lease->worker);
+            sl__allot_ring(&pool->allot);
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    sl__incarnation_destroy(last);
+}
+
+void sl__pool_count_stale(struct sl_pool *pool, uint64_t count) {
+    pthread_mutex_lock(&pool->lock);
+    pool->stats.stale_reply_count += count;
+    pthread_mutex_unlock(&pool->lock);
+}

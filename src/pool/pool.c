@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+#include "pool.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "base/macros.h"
+#include "sys/processors.h"
+
+#define WORKER_MAX 1024
+#define WAITER_MAX (1u << 20)
+#define SEGMENT_MIN ((uint64_t)64 << 10)
+#define SEGMENT_MAX ((uint64_t)1 << 30)
+#define PAYLOAD_LIMIT ((uint64_t)1 << 30)
+#define TIMEOUT_MAX_MS (24u * 60 * 60 * 1000)
+
+/* ---- options -------------------------------------------------------------------------------------------------- */
+
+static enum sl_code out_of_bounds(struct sl_error *error, const char *name, uint64_t value, uint64_t min,
+                                  uint64_t max) {
+    return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_pool_create: %s is %llu; expected %llu to %llu", name,
+                        (unsigned long long)value, (unsigned long long)min, (unsigned long long)max);
+}
+
+static enum sl_code check_options(const struct sl_pool_options *options, struct sl_error *error) {
+    const struct {
+        const char *name;
+        uint64_t value, min, max;
+    } bounds[] = {
+        {"worker_count", options->worker_count, 1, WORKER_MAX},
+        {"start_timeout_ms", options->start_timeout_ms, 1, TIMEOUT_MAX_MS},
+        {"stop_timeout_ms", options->stop_timeout_ms, 0, TIMEOUT_MAX_MS},
+        {"restart_max", options->restart_max, 0, SL__RESTART_MAX_LIMIT},
+        {"restart_window_ms", options->restart_window_ms, 1, TIMEOUT_MAX_MS},
+        {"restart_backoff_ms", options->restart_backoff_ms, 0, SL__BACKOFF_MAX_MS},
+        {"waiter_max", options->waiter_max, 1, WAITER_MAX},
+        {"segment_bytes", options->segment_bytes, SEGMENT_MIN, SEGMENT_MAX},
+        {"payload_bytes_max", options->payload_bytes_max, SEGMENT_MIN, PAYLOAD_LIMIT},
+        {"payload_cache_bytes", options->payload_cache_bytes, 0, UINT64_MAX},
+        {"depth_max", options->depth_max, 1, SL_DEPTH_MAX_LIMIT},
+    };
+    for (size_t i = 0; i < SL_COUNT_OF(bounds); i++) {
+        if (bounds[i].value < bounds[i].min || bounds[i].value > bounds[i].max) {
+            return out_of_bounds(error, bounds[i].name, bounds[i].value, bounds[i].min, bounds[i].max);
+        }
+    }
+    return SL_OK;
+}
+
+static enum sl_code take_options(const struct sl_pool_options *given, struct sl_pool_options *options,
+                                 struct sl_error *error) {
+    *options = (struct sl_pool_options)SL_POOL_OPTIONS_INIT;
+    if (given != NULL) {
+        if (given->size < offsetof(struct sl_pool_options, name) + sizeof(given->name)) {
+            return sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                                "sl_pool_create: options.size is %zu; set the options up with SL_POOL_OPTIONS_INIT",
+                                given->size);
+        }
+        memcpy(options, given, SL_MIN(given->size, sizeof(*options)));
+    }
+    if (options->name == NULL) {
+        options->name = "pool";
+    }
+    if (options->worker_count == 0) {
+        options->worker_count = SL_MIN(sl__processor_count(), (uint32_t)WORKER_MAX);
+    }
+    return check_options(options, error);
+}
+
+/* ---- what runs on the loop thread ----------------------------------------------------------------------------- */
+
+struct start {
+    struct sl_pool *pool;
+    const struct sl_pool_options *options;
+    struct sl_error *error;
+    enum sl_code code;
+};
+
+static void start_workers(void *context) {
+    struct start *start = context;
+    struct sl_pool *pool = start->pool;
+    struct sl__worker_config config = {
+        .loop = pool->runtime->loop,
+        .log = &pool->runtime->log,
+        .spec = &pool->spec,
+        .owner = &sl__pool_owner,
+        .context = pool,
+        .pool = pool->name,
+        .start_timeout_ms = start->options->start_timeout_ms,
+        .stop_timeout_ms = start->options->stop_timeout_ms,
+        .lane =
+            {
+                .segment_bytes = start->options->segment_bytes,
+                .payload_bytes_max = start->options->payload_bytes_max,
+                .cache_bytes = start->options->payload_cache_bytes,
+                .limits = {sizeof(struct sl_limits), start->options->depth_max, start->options->payload_bytes_max},
+            },
+    };
+    for (uint32_t i = 0; i < pool->worker_count && start->code == SL_OK; i++) {
+        config.index = i;
+        config.lane.lane = i;
+        start->code = sl__worker_create(&config, &pool->places[i].worker, start->error);
+    }
+    for (uint32_t i = 0; i < pool->worker_count && start->code == SL_OK; i++) {
+        sl__worker_start(pool->places[i].worker);
+    }
+}
+
+static void stop_workers(void *context) {
+    struct sl_pool *pool = context;
+    for (uint32_t i = 0; i < pool->worker_count; i++) {
+        if (pool->places[i].worker != NULL) {
+            sl__worker_stop(pool->places[i].worker);
+        }
+    }
+}
+
+static void destroy_workers(void *context) {
+    struct sl_pool *pool = context;
+    for (uint32_t i = 0; i < pool->worker_count; i++) {
+        sl__worker_destroy(pool->places[i].worker);
+        pool->places[i].worker = NULL;
+    }
+}
+
+/* ---- creation and destruction --------------------------------------------------------------------------------- */
+
+static void free_pool(struct sl_pool *pool) {
+    sl__allot_finish(&pool->allot);
+    sl__budget_finish(&pool->budget);
+    sl__spec_finish(&pool->spec);
+    sl_error_finish(&pool->failure);
+    pthread_cond_destroy(&pool->changed);
+    pthread_mutex_destroy(&pool->lock);
+    free(pool->places);
+    free(pool->name);
+    free(pool);
+}
+
+static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_pool_options *options,
+                                  struct sl_pool **out, struct sl_error *error) {
+    struct sl_pool *pool = calloc(1, sizeof(*pool));
+    if (pool == NULL) {
+        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a pool");
+    }
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->changed, NULL);
+    pool->runtime = runtime;
+    pool->worker_count = options->worker_count;
+    pool->waiter_max = options->waiter_max;
+    pool->restart_backoff_ms = options->restart_backoff_ms;
+    pool->restart_window_ms = options->restart_window_ms;
+    pool->failure = (struct sl_error)SL_ERROR_INIT;
+    pool->name = strdup(options->name);
+    pool->places = calloc(options->worker_count, sizeof(*pool->places));
+    bool fits = pool->name != NULL && pool->places != NULL;
+    fits = sl__allot_init(&pool->allot, options->worker_count) && fits;
+    fits = sl__budget_init(&pool->budget, options->restart_max, options->restart_window_ms) && fits;
+    if (!fits) {
+        free_pool(pool);
+        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a pool of %u workers", options->worker_count);
+    }
+    *out = pool;
+    return SL_OK;
+}
+
+static enum sl_code make_spec(struct sl_pool *pool, const struct sl_pool_options *options, struct sl_error *error) {
+    char *package_path = NULL;
+    enum sl_code code = sl__package_find(pool->runtime->package_path, &package_path, error);
+    if (code == SL_OK) {
+        code = sl__spec_init(&pool->spec, options, options->worker_count, package_path, environ, error);
+        free(package_path);
+    }
+    return code;
+}
+
+/* Ends all workers and waits for it. Bounded: each answers after its stop timeout and the patience with SIGKILL. */
+static void close_pool(struct sl_pool *pool) {
+    uint32_t worker_count = 0;
+    pthread_mutex_lock(&pool->lock);
+    SL_ASSERT(pool->leased_count == 0);
+    pool->phase = SL__POOL_CLOSING;
+    sl__allot_ring_all(&pool->allot);
+    pthread_mutex_unlock(&pool->lock);
+    for (uint32_t i = 0; i < pool->worker_count; i++) {
+        worker_count += pool->places[i].worker != NULL ? 1 : 0;
+    }
+    sl__loop_call(pool->runtime->loop, stop_workers, pool);
+    pthread_mutex_lock(&pool->lock);
+    while (pool->stopped_count < worker_count) {
+        pthread_cond_wait(&pool->changed, &pool->lock);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    sl__loop_call(pool->runtime->loop, destroy_workers, pool);
+    sl__runtime_part(pool->runtime, &pool->tenant, pool->worker_count);
+    free_pool(pool);
+}
+
+static void destroy_tenant(struct sl__tenant *tenant) {
+    sl_pool_destroy(SL_CONTAINER_OF(tenant, struct sl_pool, tenant));
+}
+
+/* Each worker answers within its start timeout, with ready or with its death. */
+static enum sl_code await_start(struct sl_pool *pool, struct sl_error *error) {
+    pthread_mutex_lock(&pool->lock);
+    while (pool->started_count < pool->worker_count && pool->failure.code == SL_OK) {
+        pthread_cond_wait(&pool->changed, &pool->lock);
+    }
+    /* Deaths after a first success have not touched `failure`, unless the budget was spent: that is a failure, too. */
+    enum sl_code code = pool->failure.code;
+    if (code == SL_OK) {
+        pool->phase = SL__POOL_OPEN;
+    } else {
+        sl_error_copy(error, &pool->failure);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return code;
+}
+
+enum sl_code sl_pool_create(struct sl_runtime *runtime, const struct sl_pool_options *given, struct sl_pool **out,
+                            struct sl_error *error) {
+    if (runtime == NULL || out == NULL) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_pool_create: `%s` is NULL",
+                            runtime == NULL ? "runtime" : "pool");
+    }
+    *out = NULL;
+    if (sl__runtime_foreign(runtime)) {
+        return sl_error_set(
+            error, SL_E_UNSUPPORTED,
+            "sl_pool_create: the runtime was made before this process was forked; make one in the child");
+    }
+    struct sl_pool_options options;
+    struct sl_pool *pool = NULL;
+    enum sl_code code = take_options(given, &options, error);
+    if (code == SL_OK) {
+        code = allocate_pool(runtime, &options, &pool, error);
+    }
+    if (code != SL_OK) {
+        return code;
+    }
+    code = make_spec(pool, &options, error);
+    if (code == SL_OK) {
+        pool->tenant.destroy = destroy_tenant;
+        code = sl__runtime_join(runtime, &pool->tenant, pool->worker_count, error);
+    }
+    if (code != SL_OK) {
+        free_pool(pool);
+        return code;
+    }
+    struct start start = {.pool = pool, .options = &options, .error = error, .code = SL_OK};
+    sl__loop_call(runtime->loop, start_workers, &start);
+    code = start.code == SL_OK ? await_start(pool, error) : start.code;
+    if (code != SL_OK) {
+        close_pool(pool);
+        return code;
+    }
+    *out = pool;
+    return SL_OK;
+}
+
+void sl_pool_destroy(struct sl_pool *pool) {
+    if (pool == NULL || sl__pool_foreign(pool)) {
+        /* In a forked child there is no supervising thread, and the workers are not its own: it leaves them alone. */
+        return;
+    }
+    close_pool(pool);
+}
+
+/* ---- a look from outside -------------------------------------------------------------------------------------- */
+
+void sl_pool_stats(struct sl_pool *pool, struct sl_pool_stats *out) {
+    pthread_mutex_lock(&pool->lock);
+    struct sl_pool_stats stats = pool->stats;
+    for (uint32_t i = 0; i < pool->worker_count; i++) {
+        const struct sl__incarnation *incarnation = pool->places[i].incarnation;
+        if (incarnation != NULL && !incarnation->killed) {
+            stats.ready_count++;
+            stats.busy_count += incarnation->leased ? 1 : 0;
+        }
+    }
+    stats.waiter_count = pool->allot.waiter_count;
+    pthread_mutex_unlock(&pool->lock);
+    stats.worker_count = pool->worker_count;
+    stats.size = SL_MIN(out->size, sizeof(stats));
+    memcpy(out, &stats, stats.size);
+}
+
+int64_t sl_pool_worker_pid(struct sl_pool *pool, uint32_t worker) {
+    return worker < pool->worker_count ? sl__worker_pid(pool->places[worker].worker) : 0;
+}
+
+const char *sl_pool_python(const struct sl_pool *pool) {
+    return pool->spec.python;
+}

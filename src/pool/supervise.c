@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* What the pool does when its workers come and go. Loop thread. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/macros.h"
+#include "pool.h"
+#include "sys/clock.h"
+
+#define NS_PER_MS 1000000u
+
+static void worker_ready(void *context, uint32_t worker, const struct sl__life *life) {
+    struct sl_pool *pool = context;
+    struct sl__place *place = &pool->places[worker];
+    struct sl__incarnation *incarnation = calloc(1, sizeof(*incarnation));
+    if (incarnation == NULL) {
+        /* As if it had died at once: it is killed, and `gone` decides. */
+        sl__log_host(&pool->runtime->log, SL_LOG_ERROR, pool->name, worker, life->generation,
+                     "no memory for the lease of a worker; it is started anew");
+        sl__life_kill(life);
+        sl__lane_destroy(life->lane);
+        return;
+    }
+    incarnation->life = *life;
+    incarnation->lease.lane = life->lane;
+    incarnation->lease.worker = worker;
+    incarnation->lease.generation = life->generation;
+    incarnation->lease.death = (struct sl_error)SL_ERROR_INIT;
+
+    pthread_mutex_lock(&pool->lock);
+    SL_ASSERT(place->incarnation == NULL);
+    place->incarnation = incarnation;
+    pool->stats.start_count++;
+    if (!place->ever_ready) {
+        place->ever_ready = true;
+        pool->started_count++;
+        pthread_cond_broadcast(&pool->changed);
+    }
+    sl__allot_put(&pool->allot, worker);
+    sl__allot_ring(&pool->allot);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void worker_reaping(void *context, uint32_t worker, struct sl_error *reason) {
+    struct sl_pool *pool = context;
+    pthread_mutex_lock(&pool->lock);
+    struct sl__incarnation *incarnation = pool->places[worker].incarnation;
+    if (incarnation != NULL) {
+        incarnation->reaped = true;
+        if (incarnation->killed) {
+            sl_error_set(reason, incarnation->cause, "%s; worker %u (pid %ld, generation %u) was killed",
+                         incarnation->why, worker, (long)incarnation->life.pid, incarnation->life.generation);
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
+/* With the lock held. What the death means for the lease; the incarnation to be destroyed, if any. */
+static struct sl__incarnation *end_incarnation(struct sl_pool *pool, struct sl__incarnation *incarnation,
+                                               const struct sl_error *death) {
+    if (incarnation->leased) {
+        sl_error_copy(&incarnation->lease.death, death);
+        atomic_store_explicit(&incarnation->lease.lost, 1, memory_order_release);
+        /* Under the lock: the holder's release, after which the bells may be gone, has to wait for it. */
+        sl__bell_ring(incarnation->bell);
+        if (incarnation->second_bell != NULL && incarnation->second_bell != incarnation->bell) {
+            sl__bell_ring(incarnation->second_bell);
+        }
+        return NULL;
+    }
+    if (!incarnation->killed) {
+        sl__allot_withdraw(&pool->allot, incarnation->lease.worker);
+    }
+    return incarnation;
+}
+
+static void note_failure(struct sl_pool *pool, const struct sl_error *death) {
+    sl_error_copy(&pool->failure, death);
+}
+
+/* With the lock held: the restart budget is spent. */
+static void fail_pool(struct sl_pool *pool, const struct sl_error *death, uint32_t spent) {
+    note_failure(pool, death);
+    /* The message is made aside: it quotes the death's. */
+    char message[SL_ERROR_MESSAGE_SIZE];
+    snprintf(message, sizeof(message),
+             "pool %s has given up: %u deaths of workers within %u ms, restart_max is %u. The last: %.*s", pool->name,
+             spent, pool->restart_window_ms, pool->budget.restart_max, SL_ERROR_MESSAGE_SIZE - 160, death->message);
+    snprintf(pool->failure.message, sizeof(pool->failure.message), "%s", message);
+    pool->phase = SL__POOL_FAILED;
+    sl__allot_ring_all(&pool->allot);
+}
+
+static bool was_a_success(const struct sl__incarnation *incarnation, const struct sl__death *death) {
+    if (death->alive_ns >= (uint64_t)SL__STABLE_MS * NS_PER_MS) {
+        return true;
+    }
+    /* Begun the second request, so ended the first. Its holder may not have reported any batch yet. */
+    return incarnation != NULL && (incarnation->batch_count > 0 || sl__lane_started(incarnation->lease.lane) > 1);
+}
+
+/* With the lock held. */
+static uint64_t decide(struct sl_pool *pool, struct sl__place *place, const struct sl__incarnation *incarnation,
+                       const struct sl__death *death, bool *failed_now) {
+    if (pool->phase == SL__POOL_CLOSING || pool->phase == SL__POOL_FAILED) {
+        return SL__NO_RESTART;
+    }
+    if (!place->ever_ready) {
+        /* It has never worked: sl_pool_create fails, and nobody waits for a second try. */
+        if (pool->failure.code == SL_OK) {
+            note_failure(pool, &death->error);
+        }
+        pthread_cond_broadcast(&pool->changed);
+        return SL__NO_RESTART;
+    }
+    if (incarnation != NULL && incarnation->killed && incarnation->blameless) {
+        return 0;
+    }
+    pool->stats.death_count++;
+    uint64_t now = sl__clock_now_ns();
+    if (!sl__budget_spend(&pool->budget, now)) {
+        *failed_now = true;
+        fail_pool(pool, &death->error, sl__budget_spent(&pool->budget, now));
+        return SL__NO_RESTART;
+    }
+    return sl__backoff_next(&place->backoff, pool->restart_backoff_ms, was_a_success(incarnation, death));
+}
+
+static uint64_t worker_gone(void *context, uint32_t worker, const struct sl__death *death) {
+    struct sl_pool *pool = context;
+    struct sl__place *place = &pool->places[worker];
+    bool failed_now = false;
+    pthread_mutex_lock(&pool->lock);
+    struct sl__incarnation *incarnation = place->incarnation, *last = NULL;
+    place->incarnation = NULL;
+    /* Before the lease is lost: its holder could release it, and its lane is looked at here. */
+    uint64_t delay_ms = death->wanted ? SL__NO_RESTART : decide(pool, place, incarnation, death, &failed_now);
+    if (incarnation != NULL) {
+        last = end_incarnation(pool, incarnation, &death->error);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    sl__incarnation_destroy(last);
+    if (failed_now) {
+        sl__log_host(&pool->runtime->log, SL_LOG_ERROR, pool->name, UINT32_MAX, 0, "%s", pool->failure.message);
+        for (uint32_t i = 0; i < pool->worker_count; i++) {
+            if (i != worker) {
+                sl__worker_give_up(pool->places[i].worker);
+            }
+        }
+    }
+    return delay_ms;
+}
+
+static void worker_stopped(void *context, uint32_t worker) {
+    struct sl_pool *pool = context;
+    (void)worker;
+    pthread_mutex_lock(&pool->lock);
+    pool->stopped_count++;
+    pthread_cond_broadcast(&pool->changed);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+const struct sl__worker_owner sl__pool_owner = {
+    .ready = worker_ready,
+    .reaping = worker_reaping,
+    .gone = worker_gone,
+    .stopped = worker_stopped,
+};

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One worker of a pool through all its lives: started, greeted, watched, stopped, collected. What to do after a death is
+ * not decided here but by the owner (the pool), who is asked. Everything runs on the loop thread, calls and callbacks.
+ *
+ * From a callback about a worker the owner must not call the functions below for that worker.
+ */
+#ifndef SLITHER_WORKER_WORKER_H
+#define SLITHER_WORKER_WORKER_H
+
+#include <sys/types.h>
+
+#include "base/log.h"
+#include "lane/lane.h"
+#include "loop/loop.h"
+#include "worker/spec.h"
+#include "worker/state.h"
+
+struct sl__worker;
+
+/* One life of a worker, from ready on. */
+struct sl__life {
+    struct sl__lane *lane; /* the owner's from now on */
+    uint32_t generation;   /* from 1 */
+    pid_t pid;
+    int pidfd; /* the worker's; usable until owner->reaping */
+};
+
+/* How a life ended. Lives during the callback. */
+struct sl__death {
+    struct sl_error error; /* code worker_crashed when it had been ready; else why it could not start */
+    uint32_t generation;
+    bool was_ready;
+    bool wanted;       /* it ended because the owner wanted it to */
+    uint64_t alive_ns; /* since it was ready; 0 when it was not */
+};
+
+#define SL__NO_RESTART UINT64_MAX
+
+struct sl__worker_owner {
+    /* It takes batches. */
+    void (*ready)(void *context, uint32_t worker, const struct sl__life *life);
+    /*
+     * Its process has ended and is about to be reaped: from the return on nobody may signal it. Only after `ready`. Sets `reason` when the
+     * owner had it killed.
+     */
+    void (*reaping)(void *context, uint32_t worker, struct sl_error *reason);
+    /* It is gone. Returns the delay until the next start, SL__NO_RESTART for none; of no meaning when death->wanted. */
+    uint64_t (*gone)(void *context, uint32_t worker, const struct sl__death *death);
+    /* Answer to sl__worker_stop, exactly one each. */
+    void (*stopped)(void *context, uint32_t worker);
+};
+
+struct sl__worker_config {
+    struct sl__loop *loop;
+    struct sl__log *log;
+    const struct sl__spec *spec;
+    const struct sl__worker_owner *owner;
+    void *context;
+    const char *pool; /* name */
+    uint32_t index;
+    uint32_t start_timeout_ms;
+    uint32_t stop_timeout_ms;
+    struct sl__lane_config lane; /* `generation` is filled in at each start */
+};
+
+/* Pointers in `config` are borrowed as long as the worker lives. */
+enum sl_code sl__worker_create(const struct sl__worker_config *config, struct sl__worker **worker,
+                               struct sl_error *error);
+/* Stopped or failed only. NULL is fine. */
+void sl__worker_destroy(struct sl__worker *worker);
+
+/* Starts it, unless it runs or is about to. Failures come as `gone`. */
+void sl__worker_start(struct sl__worker *worker);
+/* Ends it for good; `stopped` is called, perhaps before this returns. */
+void sl__worker_stop(struct sl__worker *worker);
+/* No further attempt: a worker that waits for its next start does not wait any longer. */
+void sl__worker_give_up(struct sl__worker *worker);
+
+/* SIGKILL to the process of that life, and to its group. Any thread, until `reaping` has returned. */
+void sl__life_kill(const struct sl__life *life);
+
+enum sl__worker_state sl__worker_state(const struct sl__worker *worker);
+/* Process id or 0. Any thread. */
+int64_t sl__worker_pid(const struct sl__worker *worker);
+
+#endif

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+#include "message.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <slither/value.h>
+
+#include "base/macros.h"
+#include "lane/handshake.h"
+
+#define PYTHON_MAJOR 3
+#define PYTHON_MINOR_MIN 11
+
+static enum sl_code end_message(struct sl_writer *writer, uint8_t **bytes, size_t *size, struct sl_error *error) {
+    struct sl_value value;
+    enum sl_code code = sl_writer_end(writer, &value, error);
+    if (code == SL_OK) {
+        *bytes = malloc(value.size);
+        if (*bytes == NULL) {
+            code = sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a message to a worker");
+        } else {
+            memcpy(*bytes, value.data, value.size);
+            *size = value.size;
+        }
+    }
+    sl_writer_finish(writer);
+    return code;
+}
+
+enum sl_code sl__message_config(const struct sl__spec *spec, uint32_t worker, const struct sl__lane_config *lane,
+                                uint8_t **bytes, size_t *size, struct sl_error *error) {
+    struct sl_writer writer;
+    sl_writer_init(&writer, NULL);
+    sl_write_map(&writer, 9);
+    sl_write_str(&writer, "type");
+    sl_write_str(&writer, "config");
+    sl_write_str(&writer, "protocol");
+    sl_write_uint(&writer, SL__PROTOCOL);
+    sl_write_str(&writer, "layout");
+    sl_write_uint(&writer, sl__lane_layout());
+    sl_write_str(&writer, "worker");
+    sl_write_uint(&writer, worker);
+    sl_write_str(&writer, "generation");
+    sl_write_uint(&writer, lane->generation);
+    sl_write_str(&writer, "segment_bytes");
+    sl_write_uint(&writer, lane->segment_bytes);
+    sl_write_str(&writer, "payload_bytes_max");
+    sl_write_uint(&writer, lane->payload_bytes_max);
+    sl_write_str(&writer, "depth_max");
+    sl_write_uint(&writer, lane->limits.depth_max);
+    sl_write_str(&writer, "preload");
+    sl_write_list(&writer, spec->preload_count);
+    for (uint32_t i = 0; i < spec->preload_count; i++) {
+        sl_write_str(&writer, spec->preload[i]);
+    }
+    return end_message(&writer, bytes, size, error);
+}
+
+enum sl_code sl__message_stop(uint8_t **bytes, size_t *size, struct sl_error *error) {
+    struct sl_writer writer;
+    sl_writer_init(&writer, NULL);
+    sl_write_map(&writer, 1);
+    sl_write_str(&writer, "type");
+    sl_write_str(&writer, "stop");
+    return end_message(&writer, bytes, size, error);
+}
+
+/* ---- what a worker says --------------------------------------------------------------------------------------- */
+
+/* The str at `key`, or an empty one. Not NUL-terminated. */
+static size_t text_at(struct sl_value map, const char *key, const char **text) {
+    struct sl_value value;
+    size_t size = 0;
+    *text = "";
+    if (sl_value_get(map, key, &value) != SL_OK || sl_value_str(value, text, &size) != SL_OK) {
+        *text = "";
+        return 0;
+    }
+    return size;
+}
+
+static bool text_is(const char *text, size_t size, const char *expected) {
+    return size == strlen(expected) && memcmp(text, expected, size) == 0;
+}
+
+static enum sl__heard noise(struct sl_error *why, uint32_t worker, const char *python, const char *what) {
+    sl_error_set(
+        why, SL_E_WORKER_START,
+        "worker %u said what is not in the protocol (%s) and was killed; interpreter %s; is descriptor %d written to "
+        "by other code?",
+        worker, what, python, SL__WORKER_FD);
+    return SL__HEARD_NOISE;
+}
+
+static enum sl__heard check_ready(struct sl_value map, const char *python, uint32_t worker, struct sl_error *why) {
+    const char *text;
+    size_t size = text_at(map, "python", &text);
+    char version[32];
+    snprintf(version, sizeof(version), "%.*s", (int)SL_MIN(size, sizeof(version) - 1), text);
+    unsigned major, minor;
+    if (sscanf(version, "%u.%u", &major, &minor) != 2) {
+        return noise(why, worker, python, "ready without a Python version");
+    }
+    if (major != PYTHON_MAJOR || minor < PYTHON_MINOR_MIN) {
+        sl_error_set(why, SL_E_UNSUPPORTED,
+                     "interpreter %s is Python %s; workers need CPython %d.%d or later: choose another with the option "
+                     "`python`",
+                     python, version, PYTHON_MAJOR, PYTHON_MINOR_MIN);
+        return SL__HEARD_FAILED;
+    }
+    struct sl_value value;
+    bool gil = true;
+    if (sl_value_get(map, "gil", &value) == SL_OK && sl_value_bool(value, &gil) == SL_OK && !gil) {
+        sl_error_set(
+            why, SL_E_UNSUPPORTED,
+            "interpreter %s (Python %s) runs without the GIL, which the process profile does not support: choose "
+            "a build with the GIL with the option `python`, or set PYTHON_GIL=1",
+            python, version);
+        return SL__HEARD_FAILED;
+    }
+    return SL__HEARD_READY;
+}
+
+static enum sl_code known_code(const char *text, size_t size) {
+    char name[48];
+    snprintf(name, sizeof(name), "%.*s", (int)SL_MIN(size, sizeof(name) - 1), text);
+    int code = sl_code_from_name(name);
+    return code > SL_OK ? (enum sl_code)code : SL_E_WORKER_START;
+}
+
+static enum sl__heard take_failure(struct sl_value map, const char *python, uint32_t worker, struct sl_error *why) {
+    const char *code_text, *message, *traceback, *version;
+    size_t code_size = text_at(map, "code", &code_text);
+    size_t message_size = text_at(map, "message", &message);
+    size_t traceback_size = text_at(map, "traceback", &traceback);
+    size_t version_size = text_at(map, "python", &version);
+    /* The interpreter has to stay readable whatever the length of the rest. */
+    int room = (int)SL_MAX((size_t)160, SL_ERROR_MESSAGE_SIZE - SL_MIN((size_t)320, strlen(python) + 64));
+    sl_error_set(why, known_code(code_text, code_size), "%.*s (worker %u, interpreter %s, Python %.*s)",
+                 (int)SL_MIN(message_size, (size_t)room), message, worker, python,
+                 (int)SL_MIN(version_size, (size_t)20), version);
+    if (traceback_size > 0) {
+        why->traceback = strndup(traceback, traceback_size);
+    }
+    return SL__HEARD_FAILED;
+}
+
+enum sl__heard sl__message_understand(const uint8_t *bytes, size_t size, const char *python, uint32_t worker,
+                                      struct sl_error *why) {
+    struct sl_value map;
+    const char *type;
+    if (sl_value_check(bytes, size, NULL, &map, NULL) != SL_OK || sl_value_type(map) != SL_TYPE_MAP) {
+        return noise(why, worker, python, "not a map");
+    }
+    size_t type_size = text_at(map, "type", &type);
+    if (text_is(type, type_size, "ready")) {
+        return check_ready(map, python, worker, why);
+    }
+    if (text_is(type, type_size, "failed")) {
+        return take_failure(map, python, worker, why);
+    }
+    return noise(why, worker, python, "a message of unknown type");
+}

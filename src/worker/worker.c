@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine that drives the state table (state.c): events come in from watches, timers and the owner; the table says
+ * what to do; what comes of it is the next event. So each function below does one thing and decides nothing.
+ */
+#include "worker/worker.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/macros.h"
+#include "child.h"
+#include "lane/handshake.h"
+#include "lines.h"
+#include "message.h"
+#include "sys/clock.h"
+#include "sys/descriptor.h"
+#include "sys/packet.h"
+
+#define LEAVE_MS 1000      /* from the end of the socket to the end of the process */
+#define KILL_MS 5000       /* from SIGKILL to the end of the process; more only when the kernel holds it */
+#define EVENTS_MAX 16      /* that one event may lead to, one after the other */
+#define READ_SIZE 16384    /* of one read from a worker's output */
+#define DRAIN_READS_MAX 64 /* after its death: what a pipe can hold, and more */
+#define NS_PER_MS 1000000u
+
+struct sl__worker {
+    struct sl__worker_config config;
+    enum sl__worker_state state;
+    uint32_t generation;
+    struct sl__child child;
+    _Atomic int64_t pid;
+    struct sl__lane *lane; /* until it is handed to the owner */
+    bool was_ready;
+    uint64_t spawned_ns;
+    uint64_t ready_ns;
+    uint64_t delay_ms; /* the owner's answer */
+    struct sl_error
+        reason; /* why it is being killed, or why it cannot start; SL_OK when its end has to speak for itself */
+    struct sl__timer *timer;
+    struct sl__watch *exit_watch, *socket_watch, *out_watch, *err_watch;
+    struct sl__lines out, err;
+};
+
+static void handle(struct sl__worker *worker, enum sl__worker_event event);
+
+#define LOG(worker, level, ...)                                                                                    \
+    sl__log_host((worker)->config.log, level, (worker)->config.pool, (worker)->config.index, (worker)->generation, \
+                 __VA_ARGS__)
+
+/* ---- outputs -------------------------------------------------------------------------------------------------- */
+
+static void log_line(struct sl__worker *worker, enum sl_log_origin origin, const char *text, size_t size) {
+    const struct sl_log_record record = {
+        .size = sizeof(record),
+        .level = origin == SL_LOG_WORKER_STDERR ? SL_LOG_WARN : SL_LOG_INFO,
+        .origin = origin,
+        .pool = worker->config.pool,
+        .worker = worker->config.index,
+        .generation = worker->generation,
+        .pid = worker->child.pid,
+        .text = text,
+        .text_size = size,
+    };
+    sl__log_give(worker->config.log, &record);
+}
+
+static void out_line(void *context, const char *text, size_t size) {
+    log_line(context, SL_LOG_WORKER_STDOUT, text, size);
+}
+
+static void err_line(void *context, const char *text, size_t size) {
+    log_line(context, SL_LOG_WORKER_STDERR, text, size);
+}
+
+static void end_output(struct sl__lines *lines, struct sl__watch **watch, int *fd) {
+    sl__watch_destroy(*watch);
+    *watch = NULL;
+    sl__close(fd);
+    sl__lines_flush(lines);
+}
+
+/* Reads at most `read_count` times; true when there may be more. */
+static bool read_output(struct sl__lines *lines, struct sl__watch **watch, int *fd, int read_count) {
+    char bytes[READ_SIZE];
+    for (int i = 0; i < read_count && *fd >= 0; i++) {
+        size_t size;
+        enum sl_code code = sl__read(*fd, bytes, sizeof(bytes), &size, NULL);
+        if (code == SL_E_AGAIN) {
+            return false;
+        }
+        if (code != SL_OK) {
+            end_output(lines, watch, fd);
+            return false;
+        }
+        sl__lines_feed(lines, bytes, size);
+    }
+    return *fd >= 0;
+}
+
+/* One read each time: a worker that prints without end must not keep the loop from the others. */
+static void out_readable(void *context) {
+    struct sl__worker *worker = context;
+    (void)read_output(&worker->out, &worker->out_watch, &worker->child.out, 1);
+}
+
+static void err_readable(void *context) {
+    struct sl__worker *worker = context;
+    (void)read_output(&worker->err, &worker->err_watch, &worker->child.err, 1);
+}
+
+/* ---- events from outside -------------------------------------------------------------------------------------- */
+
+static void exit_seen(void *context) {
+    handle(context, SL__EVENT_EXITED);
+}
+
+static void time_up(void *context) {
+    handle(context, SL__EVENT_TIME_UP);
+}
+
+static enum sl__worker_event hear(struct sl__worker *worker, const uint8_t *bytes, size_t size) {
+    struct sl_error why = SL_ERROR_INIT;
+    enum sl__heard heard = sl__message_understand(bytes, size, worker->config.spec->python, worker->config.index, &why);
+    if (heard != SL__HEARD_READY && worker->reason.code == SL_OK) {
+        sl_error_copy(&worker->reason, &why);
+    }
+    sl_error_finish(&why);
+    switch (heard) {
+    case SL__HEARD_READY:
+        return SL__EVENT_ANSWERED;
+    case SL__HEARD_FAILED:
+        return SL__EVENT_REFUSED;
+    case SL__HEARD_NOISE:
+        break;
+    }
+    return SL__EVENT_BABBLED;
+}
+
+static void socket_readable(void *context) {
+    struct sl__worker *worker = context;
+    uint8_t bytes[SL__MESSAGE_MAX];
+    size_t size = 0, fd_count = 0;
+    struct sl_error why = SL_ERROR_INIT;
+    enum sl_code code = sl__packet_receive(worker->child.socket, bytes, sizeof(bytes), &size, NULL, 0, &fd_count,
+                                           SL__PACKET_NOWAIT, &why);
+    if (code == SL_OK) {
+        handle(worker, hear(worker, bytes, size));
+    } else if (code == SL_E_PROTOCOL) {
+        if (worker->reason.code == SL_OK) {
+            sl_error_set(&worker->reason, SL_E_WORKER_START,
+                         "worker %u broke the protocol of its life-cycle socket: %s", worker->config.index,
+                         why.message);
+        }
+        handle(worker, SL__EVENT_BABBLED);
+    } else if (code != SL_E_AGAIN) {
+        /* The end stays readable for ever. */
+        sl__watch_destroy(worker->socket_watch);
+        worker->socket_watch = NULL;
+        handle(worker, SL__EVENT_HUNG_UP);
+    }
+    sl_error_finish(&why);
+}
+
+/* ---- actions: each returns the event that came of it ---------------------------------------------------------- */
+
+static void close_all(struct sl__worker *worker) {
+    sl__timer_cancel(worker->timer);
+    sl__watch_destroy(worker->exit_watch);
+    sl__watch_destroy(worker->socket_watch);
+    sl__watch_destroy(worker->out_watch);
+    sl__watch_destroy(worker->err_watch);
+    worker->exit_watch = worker->socket_watch = worker->out_watch = worker->err_watch = NULL;
+    sl__child_close(&worker->child);
+    sl__lane_destroy(worker->lane);
+    worker->lane = NULL;
+    worker->pid = 0;
+}
+
+static enum sl_code watch_all(struct sl__worker *worker, struct sl_error *error) {
+    struct sl__loop *loop = worker->config.loop;
+    struct sl__child *child = &worker->child;
+    enum sl_code code = sl__watch_create(loop, child->pidfd, exit_seen, worker, &worker->exit_watch, error);
+    if (code == SL_OK) {
+        code = sl__watch_create(loop, child->socket, socket_readable, worker, &worker->socket_watch, error);
+    }
+    if (code == SL_OK) {
+        code = sl__watch_create(loop, child->out, out_readable, worker, &worker->out_watch, error);
+    }
+    if (code == SL_OK) {
+        code = sl__watch_create(loop, child->err, err_readable, worker, &worker->err_watch, error);
+    }
+    return code;
+}
+
+static enum sl_code send_config(struct sl__worker *worker, struct sl_error *error) {
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    enum sl_code code =
+        sl__message_config(worker->config.spec, worker->config.index, &worker->config.lane, &bytes, &size, error);
+    if (code == SL_OK) {
+        int fds[SL__LANE_FDS];
+        sl__lane_worker_fds(worker->lane, fds);
+        code = sl__packet_send(worker->child.socket, bytes, size, fds, SL__LANE_FDS, SL__PACKET_NOWAIT, error);
+        free(bytes);
+    }
+    return code;
+}
+
+/* All that can fail is done before the state is left, so that a process is either whole or not there. */
+static enum sl__worker_event do_spawn(struct sl__worker *worker) {
+    sl__timer_cancel(worker->timer);
+    worker->generation++;
+    worker->was_ready = false;
+    worker->ready_ns = 0;
+    worker->spawned_ns = sl__clock_now_ns();
+    sl_error_finish(&worker->reason);
+    sl__lines_finish(&worker->out);
+    sl__lines_finish(&worker->err);
+    worker->config.lane.generation = worker->generation;
+    struct sl_error error = SL_ERROR_INIT;
+    enum sl_code code = sl__lane_create(&worker->config.lane, &worker->lane, &error);
+    if (code == SL_OK) {
+        code = sl__child_spawn(worker->config.spec, &worker->child, &error);
+    }
+    if (code == SL_OK) {
+        code = watch_all(worker, &error);
+        if (code == SL_OK) {
+            code = send_config(worker, &error);
+        }
+        if (code != SL_OK) {
+            struct sl__process_end end;
+            sl__child_kill(&worker->child);
+            /* Blocks for the moment that a process which has not run yet takes to die. */
+            (void)sl__process_reap(worker->child.pidfd, true, &end, NULL);
+        }
+    }
+    if (code == SL_OK) {
+        worker->pid = worker->child.pid;
+        return SL__EVENT_SPAWNED;
+    }
+    sl_error_set(&worker->reason, code == SL_E_OUT_OF_MEMORY ? code : SL_E_WORKER_START,
+                 "worker %u could not be started with interpreter %s: %s", worker->config.index,
+                 worker->config.spec->python, error.message);
+    worker->reason.system_errno = error.system_errno;
+    sl_error_finish(&error);
+    close_all(worker);
+    return SL__EVENT_SPAWN_FAILED;
+}
+
+static enum sl__worker_event do_greet(struct sl__worker *worker) {
+    sl__timer_set(worker->timer, worker->config.start_timeout_ms);
+    LOG(worker, SL_LOG_DEBUG, "worker started, pid %ld", (long)worker->child.pid);
+    return SL__EVENT_NONE;
+}
+
+static enum sl__worker_event do_announce(struct sl__worker *worker) {
+    sl__timer_cancel(worker->timer);
+    sl__close(&worker->child.theirs);
+    sl__lane_close_worker_fds(worker->lane);
+    worker->was_ready = true;
+    worker->ready_ns = sl__clock_now_ns();
+    const struct sl__life life = {
+        .lane = worker->lane,
+        .generation = worker->generation,
+        .pid = worker->child.pid,
+        .pidfd = worker->child.pidfd,
+    };
+    worker->lane = NULL;
+    LOG(worker, SL_LOG_DEBUG, "worker ready after %" PRIu64 " ms", (worker->ready_ns - worker->spawned_ns) / NS_PER_MS);
+    worker->config.owner->ready(worker->config.context, worker->config.index, &life);
+    return SL__EVENT_NONE;
+}
+
+static enum sl__worker_event do_kill(struct sl__worker *worker) {
+    sl__child_kill(&worker->child);
+    /* What it says from now on is of no interest, and must not keep the loop busy. */
+    sl__watch_destroy(worker->socket_watch);
+    worker->socket_watch = NULL;
+    sl__timer_set(worker->timer, KILL_MS);
+    return SL__EVENT_NONE;
+}
+
+static void preload_text(const struct sl__spec *spec, char *text, size_t size) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (uint32_t i = 0; i < spec->preload_count && used < size; i++) {
+        int length = snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "", spec->preload[i]);
+        used += length > 0 ? (size_t)length : 0;
+    }
+}
+
+static enum sl__worker_event do_kill_late(struct sl__worker *worker) {
+    const struct sl__spec *spec = worker->config.spec;
+    char doing[160], preload[96];
+    preload_text(spec, preload, sizeof(preload));
+    if (sl__packet_waiting(worker->child.theirs)) {
+        snprintf(doing, sizeof(doing), "it was still starting the interpreter: it has not read its configuration");
+    } else if (spec->preload_count > 0) {
+        snprintf(doing, sizeof(doing), "it was importing %s", preload);
+    } else {
+        snprintf(doing, sizeof(doing), "it had read its configuration and was setting itself up");
+    }
+    sl_error_set(&worker->reason, SL_E_TIMEOUT,
+                 "worker %u was not ready within start_timeout_ms (%u ms) and was killed; %s; interpreter %s",
+                 worker->config.index, worker->config.start_timeout_ms, doing, spec->python);
+    return do_kill(worker);
+}
+
+static enum sl__worker_event do_kill_babbler(struct sl__worker *worker) {
+    if (worker->reason.code == SL_OK) {
+        sl_error_set(&worker->reason, SL_E_WORKER_START, "worker %u said twice that it was ready and was killed",
+                     worker->config.index);
+    }
+    if (worker->was_ready) {
+        worker->reason.code = SL_E_PROTOCOL;
+    }
+    return do_kill(worker);
+}
+
+static enum sl__worker_event do_kill_deaf(struct sl__worker *worker) {
+    sl_error_set(
+        &worker->reason, worker->was_ready ? SL_E_WORKER_CRASHED : SL_E_WORKER_START,
+        "worker %u closed its life-cycle socket (descriptor %d) without ending, and was killed; does code that it "
+        "runs close descriptors that are not its own?",
+        worker->config.index, SL__WORKER_FD);
+    return do_kill(worker);
+}
+
+static enum sl__worker_event do_ask_to_stop(struct sl__worker *worker) {
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    enum sl_code code = sl__message_stop(&bytes, &size, NULL);
+    if (code == SL_OK) {
+        code = sl__packet_send(worker->child.socket, bytes, size, NULL, 0, SL__PACKET_NOWAIT, NULL);
+        free(bytes);
+    }
+    if (code != SL_OK && code != SL_E_CLOSED) {
+        return SL__EVENT_TIME_UP; /* it cannot be asked */
+    }
+    sl__timer_set(worker->timer, worker->config.stop_timeout_ms);
+    return SL__EVENT_NONE;
+}
+
+/* The death report: the reason when there is one, else the way in which the process ended. */
+static void describe_death(struct sl__worker *worker, const struct sl__process_end *end, bool known, pid_t pid,
+                           struct sl_error *error) {
+    uint32_t index = worker->config.index;
+    char how[128];
+    sl__end_text(end, known, how, sizeof(how));
+    if (worker->reason.code != SL_OK) {
+        sl_error_copy(error, &worker->reason);
+    } else if (worker->was_ready) {
+        sl_error_set(error, SL_E_WORKER_CRASHED, "worker %u (pid %ld, generation %u) %s%s", index, (long)pid,
+                     worker->generation, how,
+                     known && end->term_signal == SIGKILL ? "; not by this library: perhaps memory ran out" : "");
+    } else {
+        const char *last = sl__lines_last(&worker->err);
+        sl_error_set(error, SL_E_WORKER_START, "worker %u %s before it was ready; interpreter %s%s%s", index, how,
+                     worker->config.spec->python,
+                     last != NULL ? "; its last line on stderr: "
+                                  : "; it wrote nothing to stderr: is this CPython 3.11 or later?",
+                     last != NULL ? last : "");
+    }
+    free(error->stderr_tail);
+    error->stderr_tail = sl__lines_tail(&worker->err);
+    error->exit_status = end->exit_status;
+    error->term_signal = end->term_signal;
+    error->worker = index;
+    error->generation = worker->generation;
+}
+
+static enum sl__worker_event ask_owner(struct sl__worker *worker, struct sl__death *death) {
+    death->generation = worker->generation;
+    death->was_ready = worker->was_ready;
+    death->alive_ns = worker->was_ready ? sl__clock_now_ns() - worker->ready_ns : 0;
+    worker->delay_ms = worker->config.owner->gone(worker->config.context, worker->config.index, death);
+    sl_error_finish(&death->error);
+    if (worker->delay_ms == SL__NO_RESTART) {
+        return SL__EVENT_GIVE_UP;
+    }
+    return worker->delay_ms == 0 ? SL__EVENT_RETRY : SL__EVENT_RETRY_LATER;
+}
+
+/* `ended`: the process can be reaped; else it is let go. */
+static enum sl__worker_event collect(struct sl__worker *worker, bool ended, bool wanted) {
+    struct sl__process_end end = {.exit_status = -1};
+    pid_t pid = worker->child.pid;
+    if (worker->was_ready) {
+        worker->config.owner->reaping(worker->config.context, worker->config.index, &worker->reason);
+    }
+    worker->pid = 0;
+    bool known = ended && sl__child_reap(&worker->child, &end);
+    /* Its grandchildren may hold the other ends, so the ends of the pipes are not waited for. */
+    (void)read_output(&worker->out, &worker->out_watch, &worker->child.out, DRAIN_READS_MAX);
+    (void)read_output(&worker->err, &worker->err_watch, &worker->child.err, DRAIN_READS_MAX);
+    sl__lines_flush(&worker->out);
+    sl__lines_flush(&worker->err);
+    close_all(worker);
+
+    struct sl__death death = {.error = SL_ERROR_INIT, .wanted = wanted};
+    describe_death(worker, &end, known, pid, &death.error);
+    if (!wanted) {
+        LOG(worker, SL_LOG_WARN, "%s", death.error.message);
+    }
+    return ask_owner(worker, &death);
+}
+
+static enum sl__worker_event do_say_stopped(struct sl__worker *worker) {
+    sl__timer_cancel(worker->timer);
+    worker->config.owner->stopped(worker->config.context, worker->config.index);
+    return SL__EVENT_NONE;
+}
+
+static enum sl__worker_event do_collect_last(struct sl__worker *worker, bool ended) {
+    (void)collect(worker, ended, true);
+    return do_say_stopped(worker);
+}
+
+static void log_abandoned(struct sl__worker *worker) {
+    LOG(worker, SL_LOG_ERROR, "pid %ld does not end though it was killed: the kernel holds it; it is let go",
+        (long)worker->child.pid);
+}
+
+static enum sl__worker_event do_fail_spawn(struct sl__worker *worker) {
+    struct sl__death death = {.error = SL_ERROR_INIT};
+    sl_error_copy(&death.error, &worker->reason);
+    death.error.worker = worker->config.index;
+    death.error.generation = worker->generation;
+    LOG(worker, SL_LOG_WARN, "%s", death.error.message);
+    return ask_owner(worker, &death);
+}
+
+static enum sl__worker_event do_rest(struct sl__worker *worker) {
+    LOG(worker, SL_LOG_INFO, "next start in %" PRIu64 " ms", worker->delay_ms);
+    sl__timer_set(worker->timer, worker->delay_ms);
+    return SL__EVENT_NONE;
+}
+
+static enum sl__worker_event run(struct sl__worker *worker, enum sl__worker_action action, enum sl__worker_state before,
+                                 enum sl__worker_event event) {
+    switch (action) {
+    case SL__ACTION_NOTHING:
+        return SL__EVENT_NONE;
+    case SL__ACTION_SPAWN:
+        return do_spawn(worker);
+    case SL__ACTION_GREET:
+        return do_greet(worker);
+    case SL__ACTION_ANNOUNCE:
+        return do_announce(worker);
+    case SL__ACTION_AWAIT_EXIT:
+        sl__timer_set(worker->timer, LEAVE_MS);
+        return SL__EVENT_NONE;
+    case SL__ACTION_KILL_LATE:
+        return do_kill_late(worker);
+    case SL__ACTION_KILL_REFUSED:
+    case SL__ACTION_KILL:
+        return do_kill(worker);
+    case SL__ACTION_KILL_BABBLER:
+        return do_kill_babbler(worker);
+    case SL__ACTION_KILL_DEAF:
+        return do_kill_deaf(worker);
+    case SL__ACTION_ASK_TO_STOP:
+        return do_ask_to_stop(worker);
+    case SL__ACTION_COLLECT:
+        return collect(worker, true, false);
+    case SL__ACTION_COLLECT_LAST:
+        return do_collect_last(worker, true);
+    case SL__ACTION_ABANDON:
+        log_abandoned(worker);
+        return collect(worker, false, false);
+    case SL__ACTION_ABANDON_LAST:
+        log_abandoned(worker);
+        return do_collect_last(worker, false);
+    case SL__ACTION_FAIL_SPAWN:
+        return do_fail_spawn(worker);
+    case SL__ACTION_REST:
+        return do_rest(worker);
+    case SL__ACTION_RESIGN:
+        sl__timer_cancel(worker->timer);
+        return SL__EVENT_NONE;
+    case SL__ACTION_SAY_STOPPED:
+        return do_say_stopped(worker);
+    case SL__ACTION_CANNOT_BE:
+    case SL__ACTION_UNANSWERED:
+    case SL__WORKER_ACTION_COUNT:
+        break;
+    }
+    LOG(worker, SL_LOG_ERROR, "internal: event \"%s\" in state \"%s\" of a worker", sl__worker_event_name(event),
+        sl__worker_state_name(before));
+    SL_ASSERT(!"an event that cannot be in this state");
+    return SL__EVENT_NONE;
+}
+
+static void handle(struct sl__worker *worker, enum sl__worker_event event) {
+    for (int i = 0; event != SL__EVENT_NONE; i++) {
+        SL_ASSERT(i < EVENTS_MAX);
+        enum sl__worker_state before = worker->state;
+        struct sl__worker_answer answer = sl__worker_answer(before, event);
+        worker->state = answer.next;
+        event = run(worker, answer.action, before, event);
+    }
+}
+
+/* ---- for the owner -------------------------------------------------------------------------------------------- */
+
+enum sl_code sl__worker_create(const struct sl__worker_config *config, struct sl__worker **out,
+                               struct sl_error *error) {
+    struct sl__worker *worker = calloc(1, sizeof(*worker));
+    if (worker == NULL) {
+        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a worker");
+    }
+    worker->config = *config;
+    worker->child = (struct sl__child)SL__CHILD_INIT;
+    worker->reason = (struct sl_error)SL_ERROR_INIT;
+    sl__lines_init(&worker->out, false, out_line, worker);
+    sl__lines_init(&worker->err, true, err_line, worker);
+    enum sl_code code = sl__timer_create(config->loop, time_up, worker, &worker->timer, error);
+    if (code != SL_OK) {
+        free(worker);
+        return code;
+    }
+    *out = worker;
+    return SL_OK;
+}
+
+void sl__worker_destroy(struct sl__worker *worker) {
+    if (worker == NULL) {
+        return;
+    }
+    SL_ASSERT(worker->state == SL__WORKER_STOPPED || worker->state == SL__WORKER_FAILED);
+    sl__timer_destroy(worker->timer);
+    sl__lines_finish(&worker->out);
+    sl__lines_finish(&worker->err);
+    sl_error_finish(&worker->reason);
+    free(worker);
+}
+
+void sl__worker_start(struct sl__worker *worker) {
+    handle(worker, SL__EVENT_START);
+}
+
+void sl__worker_stop(struct sl__worker *worker) {
+    handle(worker, SL__EVENT_STOP);
+}
+
+void sl__worker_give_up(struct sl__worker *worker) {
+    if (worker->state == SL__WORKER_BACKING_OFF) {
+        handle(worker, SL__EVENT_GIVE_UP);
+    }
+}
+
+enum sl__worker_state sl__worker_state(const struct sl__worker *worker) {
+    return worker->state;
+}
+
+void sl__life_kill(const struct sl__life *life) {
+    const struct sl__child child = {.pid = life->pid, .pidfd = life->pidfd};
+    sl__child_kill(&child);
+}
+
+int64_t sl__worker_pid(const struct sl__worker *worker) {
+    return worker->pid;
+}
