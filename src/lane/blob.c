@@ -7,16 +7,22 @@
 #include "end.h"
 #include "sys/memory_file.h"
 
-struct sl__blob *sl__blob_copy(const uint8_t *from, size_t size) {
+struct sl__blob *sl__blob_create(size_t size) {
     size_t whole;
     struct sl__blob *blob = sl__add_size(sizeof *blob, size, &whole) ? malloc(whole) : NULL;
     if (blob != NULL) {
         atomic_init(&blob->refs, 1);
-        uint8_t *data = (uint8_t *)(blob + 1);
-        memcpy(data, from, size);
-        blob->data = data;
+        blob->data = (const uint8_t *)(blob + 1);
         blob->size = size;
         blob->mapped_size = 0;
+    }
+    return blob;
+}
+
+struct sl__blob *sl__blob_copy(const uint8_t *from, size_t size) {
+    struct sl__blob *blob = sl__blob_create(size);
+    if (blob != NULL) {
+        memcpy((uint8_t *)(blob + 1), from, size);
     }
     return blob;
 }

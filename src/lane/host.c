@@ -229,6 +229,11 @@ enum sl_code sl__lane_extend(struct sl__lane *lane, size_t size, uint8_t **memor
     return SL_OK;
 }
 
+const uint8_t *sl__lane_open_payload(const struct sl__lane *lane) {
+    SL_ASSERT(lane->host.draft.open);
+    return lane->host.draft.memory;
+}
+
 void sl__lane_truncate(struct sl__lane *lane, uint64_t size) {
     SL_ASSERT(lane->host.draft.open && size <= lane->host.draft.size);
     lane->host.draft.size = size;
