@@ -28,6 +28,8 @@ SL_STATIC_ASSERT(SL__SEGMENT_PAYLOAD_OFFSET % SL__PAYLOAD_ALIGNMENT == 0, "paylo
 
 #define REQUEST_SEALS ((uint32_t)SL__SEAL_SHRINK | SL__SEAL_GROW | SL__SEAL_FUTURE_WRITE | SL__SEAL_SEAL)
 #define RESPONSE_SEALS ((uint32_t)SL__SEAL_SHRINK | SL__SEAL_GROW | SL__SEAL_SEAL)
+/* Newer kernels add seals of their own, such as the one against execution, which change nothing here. */
+#define SEALS_THAT_MATTER (REQUEST_SEALS | SL__SEAL_WRITE)
 
 uint64_t sl__lane_layout(void) {
     const uint64_t facts[] = {
@@ -139,7 +141,7 @@ enum sl_code sl__segment_attach(struct sl__segment *segment, enum sl__segment_ro
         code = sl_error_set(error, SL_E_PROTOCOL, "the host says that segments have %llu bytes",
                             (unsigned long long)config->segment_bytes);
     }
-    if (code == SL_OK && (seals != wanted || size != file_size)) {
+    if (code == SL_OK && ((seals & SEALS_THAT_MATTER) != wanted || size != file_size)) {
         code =
             sl_error_set(error, SL_E_PROTOCOL,
                          "the %s segment has %llu bytes and seals 0x%x; %llu bytes and seals 0x%x were expected", name,
