@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Exceptions, told to the host."""
 import os
+import sys
 
 from slither._functions import Unresolved
 from slither._native import Failure, NotSerializable
@@ -29,7 +30,7 @@ def describe(exception, function, item):
 def classify(exception, name):
     """Code, message, and the exception whose traceback helps (or None)."""
     if isinstance(exception, Unresolved):
-        return exception.code, text_of(exception), exception.__cause__
+        return exception.code, "%s; the interpreter is %s" % (text_of(exception), sys.executable), exception.__cause__
     # The extension raises these outside of any frame. With a frame they come from a call of the user's, to slither.pack() for example.
     if exception.__traceback__ is None:
         if isinstance(exception, NotSerializable):

@@ -10,7 +10,9 @@ CO_COROUTINE = 0x80
 
 
 class Unresolved(Failure):
-    """A name that leads to no function. `code` is import_failed or function_not_found; the cause is the exception behind it."""
+    """A name that leads to no function. `code` is import_failed or function_not_found; the cause is the exception behind it.
+
+    The text does not name the interpreter: where it is shown, that is said besides."""
 
     def __init__(self, code, text):
         super().__init__(text)
@@ -36,15 +38,14 @@ def resolve(name):
         try:
             target = getattr(target, part)
         except AttributeError as reason:
-            raise Unresolved("function_not_found", "%s: %s has no '%s'%s; the interpreter is %s" % (
-                name, described(module, seen), part, alternatives(target, part), sys.executable)) from reason
+            raise Unresolved("function_not_found", "%s: %s has no '%s'%s" % (
+                name, described(module, seen), part, alternatives(target, part))) from reason
         except BaseException as reason:
-            raise Unresolved("function_not_found", "%s: looking up '%s' raised %s; the interpreter is %s" % (
-                name, part, summary(reason), sys.executable)) from reason
+            raise Unresolved("function_not_found", "%s: looking up '%s' raised %s" % (
+                name, part, summary(reason))) from reason
         seen += (":" if seen == module_name else ".") + part
     if not callable(target):
-        raise Unresolved("function_not_found", "%s is of type %s and cannot be called; the interpreter is %s" % (
-            name, type(target).__name__, sys.executable))
+        raise Unresolved("function_not_found", "%s is of type %s and cannot be called" % (name, type(target).__name__))
     return run_to_end(target) if is_async(target) else target
 
 
@@ -52,8 +53,7 @@ def import_module(module_name, name):
     try:
         return importlib.import_module(module_name)
     except BaseException as reason:  # a module that calls sys.exit() must not end the worker without a word
-        text = "%s: module '%s' could not be imported: %s; the interpreter is %s" % (
-            name, module_name, summary(reason), sys.executable)
+        text = "%s: module '%s' could not be imported: %s" % (name, module_name, summary(reason))
         if isinstance(reason, ModuleNotFoundError) and reason.name == module_name.partition(".")[0]:
             text += "; it was looked for in %s" % (", ".join(sys.path[:6]) + (", ..." if len(sys.path) > 6 else ""))
         raise Unresolved("import_failed", text) from reason

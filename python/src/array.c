@@ -245,11 +245,12 @@ static int read_shape(PyObject *object, uint64_t *shape) {
 }
 
 static PyObject *array_construct(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"buffer", "dtype", "shape", NULL};
+    static const char *const names[] = {"buffer", "dtype", "shape", NULL};
     PyObject *source;
     const char *dtype_name = NULL;
     PyObject *shape_object = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|zO:Array", names, &source, &dtype_name, &shape_object))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|zO:Array", SL__KEYWORDS(names), &source, &dtype_name,
+                                     &shape_object))
         return NULL;
     Py_buffer view;
     if (PyObject_GetBuffer(source, &view, PyBUF_FULL_RO) < 0)
@@ -506,11 +507,13 @@ static PyMethodDef array_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+PyDoc_STRVAR(array_doc,
+             "Array(buffer, dtype=None, shape=None)\n--\n\n"
+             "A read-only array of numbers, C order, little endian. It copies the bytes of any object with the buffer "
+             "protocol; dtype and shape are the buffer's unless given. numpy.asarray(array) sees it without a copy.");
+
 static PyType_Slot array_slots[] = {
-    {Py_tp_doc,
-     "Array(buffer, dtype=None, shape=None)\n--\n\n"
-     "A read-only array of numbers, C order, little endian. It copies the bytes of any object with the buffer "
-     "protocol; dtype and shape are the buffer's unless given. numpy.asarray(array) sees it without a copy."},
+    {Py_tp_doc, (void *)(uintptr_t)array_doc},
     {Py_tp_new, array_construct},
     {Py_tp_dealloc, array_dealloc},
     {Py_tp_repr, array_repr},

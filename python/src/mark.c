@@ -95,10 +95,12 @@ static PyGetSetDef mark_attributes[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+PyDoc_STRVAR(mark_doc,
+             "Says something of a single item instead of giving a result. Made by slither.skip(), slither.error() and "
+             "slither.route().");
+
 static PyType_Slot mark_slots[] = {
-    {Py_tp_doc,
-     "Says something of a single item instead of giving a result. Made by slither.skip(), slither.error() and "
-     "slither.route()."},
+    {Py_tp_doc, (void *)(uintptr_t)mark_doc},
     {Py_tp_dealloc, mark_dealloc},
     {Py_tp_traverse, mark_traverse},
     {Py_tp_clear, mark_clear},
@@ -205,8 +207,10 @@ static PyGetSetDef ref_attributes[] = {
     {NULL, NULL, NULL, NULL, NULL},
 };
 
+PyDoc_STRVAR(ref_doc, "Names an object that stays in a worker. It travels as it is.");
+
 static PyType_Slot ref_slots[] = {
-    {Py_tp_doc, "Names an object that stays in a worker. It travels as it is."},
+    {Py_tp_doc, (void *)(uintptr_t)ref_doc},
     {Py_tp_dealloc, ref_dealloc},
     {Py_tp_repr, ref_repr},
     {Py_tp_richcompare, ref_compare},

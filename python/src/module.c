@@ -67,10 +67,10 @@ PyDoc_STRVAR(
     "Encodes a value as it would travel. Raises slither.NotSerializable, which names the place of what cannot.");
 
 static PyObject *native_pack(PyObject *module, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"", "depth_max", NULL};
+    static const char *const names[] = {"", "depth_max", NULL};
     PyObject *object;
     unsigned int depth_max = SL_DEPTH_MAX_DEFAULT;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$I:pack", names, &object, &depth_max) ||
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$I:pack", SL__KEYWORDS(names), &object, &depth_max) ||
         read_depth(depth_max) < 0)
         return NULL;
     struct sl_writer writer;
@@ -89,10 +89,10 @@ PyDoc_STRVAR(unpack_doc, "unpack(data, *, depth_max=128)\n--\n\n"
                          "Decodes the bytes of exactly one value. Raises ValueError with the offset of what is wrong.");
 
 static PyObject *native_unpack(PyObject *module, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"", "depth_max", NULL};
+    static const char *const names[] = {"", "depth_max", NULL};
     Py_buffer view;
     unsigned int depth_max = SL_DEPTH_MAX_DEFAULT;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*|$I:unpack", names, &view, &depth_max))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*|$I:unpack", SL__KEYWORDS(names), &view, &depth_max))
         return NULL;
     PyObject *object = NULL;
     if (read_depth(depth_max) == 0) {
@@ -120,9 +120,9 @@ static PyObject *native_unpack(PyObject *module, PyObject *arguments, PyObject *
 PyDoc_STRVAR(skip_doc, "skip(reason='')\n--\n\nA result that leaves the item out, counted as skipped.");
 
 static PyObject *native_skip(PyObject *module, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"reason", NULL};
+    static const char *const names[] = {"reason", NULL};
     PyObject *reason = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|U:skip", names, &reason))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|U:skip", SL__KEYWORDS(names), &reason))
         return NULL;
     if (reason != NULL)
         return sl__mark_make(sl__state_of(module), SL_MARK_SKIP, reason, NULL);
@@ -136,9 +136,9 @@ PyDoc_STRVAR(error_doc, "error(reason, payload=None)\n--\n\n"
                         "A result that makes this one item a failed one. The payload travels with the error.");
 
 static PyObject *native_error(PyObject *module, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"reason", "payload", NULL};
+    static const char *const names[] = {"reason", "payload", NULL};
     PyObject *reason, *payload = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "U|O:error", names, &reason, &payload))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "U|O:error", SL__KEYWORDS(names), &reason, &payload))
         return NULL;
     return sl__mark_make(sl__state_of(module), SL_MARK_ERROR, reason, payload);
 }
@@ -146,9 +146,9 @@ static PyObject *native_error(PyObject *module, PyObject *arguments, PyObject *k
 PyDoc_STRVAR(route_doc, "route(name, payload=None)\n--\n\nA result that sends the payload to the route of that name.");
 
 static PyObject *native_route(PyObject *module, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"name", "payload", NULL};
+    static const char *const names[] = {"name", "payload", NULL};
     PyObject *name, *payload = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "U|O:route", names, &name, &payload))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "U|O:route", SL__KEYWORDS(names), &name, &payload))
         return NULL;
     return sl__mark_make(sl__state_of(module), SL_MARK_ROUTE, name, payload);
 }

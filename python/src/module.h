@@ -23,6 +23,9 @@
 
 #include "lane/lane.h"
 
+/* Names of keyword arguments: constant here, which the older prototypes of CPython cannot say. */
+#define SL__KEYWORDS(names) ((char **)(uintptr_t)(names))
+
 /* ---- keys -------------------------------------------------------------------------------------------------- */
 
 #define SL__KEY_SLOTS 1024  /* str objects of map keys kept; a power of two */

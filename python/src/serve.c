@@ -44,11 +44,8 @@ struct batch {
 
 static bool grow_reply(struct sl_writer *writer, size_t needed) {
     struct batch *batch = SL_CONTAINER_OF(writer, struct batch, writer);
-    size_t room = needed > SIZE_MAX / 2 ? needed : SL_MAX(needed, writer->capacity * 2);
     enum sl_code code =
-        sl__lane_reply_grow(batch->server->lane, writer->size, room, &writer->data, &writer->capacity, NULL);
-    if (code == SL_E_LIMIT && room > needed)
-        code = sl__lane_reply_grow(batch->server->lane, writer->size, needed, &writer->data, &writer->capacity, NULL);
+        sl__lane_reply_grow(batch->server->lane, writer->size, needed, &writer->data, &writer->capacity, NULL);
     if (code == SL_OK)
         return true;
     sl__writer_fail(writer, code,
