@@ -35,7 +35,7 @@ static bool put(struct sl__environment *environment, char *item) {
     return true;
 }
 
-bool sl__environment_copy(struct sl__environment *environment, char *const *from) {
+bool sl__environment_copy(struct sl__environment *environment, const char *const *from) {
     for (; from != NULL && *from != NULL; from++) {
         /* Entries without a name or a value can be there; nobody can have meant them. */
         if (strchr(*from, '=') > *from && !put(environment, strdup(*from))) {

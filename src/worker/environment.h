@@ -12,7 +12,8 @@ struct sl__environment {
 };
 
 /* False from any of these: memory is out. A zeroed struct is an empty environment. */
-bool sl__environment_copy(struct sl__environment *environment, char *const *from) __attribute__((warn_unused_result));
+bool sl__environment_copy(struct sl__environment *environment, const char *const *from)
+    __attribute__((warn_unused_result));
 bool sl__environment_set(struct sl__environment *environment, const char *name, const char *value)
     __attribute__((warn_unused_result));
 void sl__environment_remove(struct sl__environment *environment, const char *name);

@@ -136,11 +136,12 @@ static enum sl__heard take_failure(struct sl_value map, const char *python, uint
     size_t message_size = text_at(map, "message", &message);
     size_t traceback_size = text_at(map, "traceback", &traceback);
     size_t version_size = text_at(map, "python", &version);
-    /* The interpreter has to stay readable whatever the length of the rest. */
-    int room = (int)SL_MAX((size_t)160, SL_ERROR_MESSAGE_SIZE - SL_MIN((size_t)320, strlen(python) + 64));
-    sl_error_set(why, known_code(code_text, code_size), "%.*s (worker %u, interpreter %s, Python %.*s)",
-                 (int)SL_MIN(message_size, (size_t)room), message, worker, python,
-                 (int)SL_MIN(version_size, (size_t)20), version);
+    /* Cut first: the interpreter has to stay readable whatever the length of the rest. */
+    size_t room = SL_MAX((size_t)160, SL_ERROR_MESSAGE_SIZE - SL_MIN((size_t)320, strlen(python) + 64));
+    const char *cut = message_size > room ? "..." : "";
+    sl_error_set(why, known_code(code_text, code_size), "%.*s%s (worker %u, started with %s, Python %.*s)",
+                 (int)SL_MIN(message_size, room), message, cut, worker, python, (int)SL_MIN(version_size, (size_t)20),
+                 version);
     if (traceback_size > 0) {
         why->traceback = strndup(traceback, traceback_size);
     }

@@ -254,7 +254,7 @@ static enum sl_code fill(struct sl__spec *spec, struct sl__environment *environm
 }
 
 enum sl_code sl__spec_init(struct sl__spec *spec, const struct sl_pool_options *options, uint32_t worker_count,
-                           const char *package_path, char *const *host_environment, struct sl_error *error) {
+                           const char *package_path, const char *const *host_environment, struct sl_error *error) {
     SL_ASSERT(worker_count > 0);
     memset(spec, 0, sizeof(*spec));
     struct sl__environment environment = {0};

@@ -27,6 +27,7 @@
 #define EVENTS_MAX 16      /* that one event may lead to, one after the other */
 #define READ_SIZE 16384    /* of one read from a worker's output */
 #define DRAIN_READS_MAX 64 /* after its death: what a pipe can hold, and more */
+#define LAST_WORDS_MAX 4   /* messages that are read after its death */
 #define NS_PER_MS 1000000u
 
 struct sl__worker {
@@ -116,10 +117,6 @@ static void err_readable(void *context) {
 
 /* ---- events from outside -------------------------------------------------------------------------------------- */
 
-static void exit_seen(void *context) {
-    handle(context, SL__EVENT_EXITED);
-}
-
 static void time_up(void *context) {
     handle(context, SL__EVENT_TIME_UP);
 }
@@ -165,6 +162,16 @@ static void socket_readable(void *context) {
         handle(worker, SL__EVENT_HUNG_UP);
     }
     sl_error_finish(&why);
+}
+
+/* What it said before it ended may not have been heard yet: both can be seen in the same turn of the loop, in any order. */
+static void exit_seen(void *context) {
+    struct sl__worker *worker = context;
+    for (int i = 0; i < LAST_WORDS_MAX && worker->socket_watch != NULL && sl__packet_waiting(worker->child.socket);
+         i++) {
+        socket_readable(worker);
+    }
+    handle(worker, SL__EVENT_EXITED);
 }
 
 /* ---- actions: each returns the event that came of it ---------------------------------------------------------- */

@@ -21,7 +21,7 @@ struct sl__spec {
  * fit into the first message), out_of_memory.
  */
 enum sl_code sl__spec_init(struct sl__spec *spec, const struct sl_pool_options *options, uint32_t worker_count,
-                           const char *package_path, char *const *environment, struct sl_error *error);
+                           const char *package_path, const char *const *environment, struct sl_error *error);
 /* A zeroed spec is fine. */
 void sl__spec_finish(struct sl__spec *spec);
 

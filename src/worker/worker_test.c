@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: MIT */
+/* One worker through its states, with an interpreter that does what a script says (testing/fake_worker.c). */
+#include "worker/worker.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sys/process.h"
+
+#define PATIENCE_S 20
+#define LINES_MAX 64
+
+/* What the owner has been told, and what it answers. */
+struct owner {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct sl__loop *loop;
+    struct sl__log log;
+    struct sl__spec spec;
+    struct sl__worker_config config;
+    struct sl__worker *worker;
+    uint32_t ready_count, gone_count, stopped_count, reaping_count;
+    uint64_t restarts_left; /* gone answers "at once" that often, then never */
+    struct sl__life life;
+    struct sl__death death; /* the last */
+    char lines[LINES_MAX][128];
+    uint32_t line_count;
+};
+
+static void on_ready(void *context, uint32_t index, const struct sl__life *life) {
+    struct owner *owner = context;
+    (void)index;
+    pthread_mutex_lock(&owner->lock);
+    owner->ready_count++;
+    owner->life = *life;
+    pthread_cond_broadcast(&owner->changed);
+    pthread_mutex_unlock(&owner->lock);
+}
+
+static void on_reaping(void *context, uint32_t index, struct sl_error *reason) {
+    struct owner *owner = context;
+    (void)index;
+    (void)reason;
+    pthread_mutex_lock(&owner->lock);
+    owner->reaping_count++;
+    pthread_mutex_unlock(&owner->lock);
+}
+
+static uint64_t on_gone(void *context, uint32_t index, const struct sl__death *death) {
+    struct owner *owner = context;
+    (void)index;
+    pthread_mutex_lock(&owner->lock);
+    owner->gone_count++;
+    struct sl_error error = owner->death.error;
+    owner->death = *death;
+    owner->death.error = error;
+    sl_error_copy(&owner->death.error, &death->error);
+    if (death->was_ready) {
+        sl__lane_destroy(owner->life.lane);
+        owner->life.lane = NULL;
+    }
+    uint64_t answer = SL__NO_RESTART;
+    if (owner->restarts_left > 0) {
+        owner->restarts_left--;
+        answer = 0;
+    }
+    pthread_cond_broadcast(&owner->changed);
+    pthread_mutex_unlock(&owner->lock);
+    return answer;
+}
+
+static void on_stopped(void *context, uint32_t index) {
+    struct owner *owner = context;
+    (void)index;
+    pthread_mutex_lock(&owner->lock);
+    owner->stopped_count++;
+    pthread_cond_broadcast(&owner->changed);
+    pthread_mutex_unlock(&owner->lock);
+}
+
+static const struct sl__worker_owner callbacks = {on_ready, on_reaping, on_gone, on_stopped};
+
+static void on_log(void *context, const struct sl_log_record *record) {
+    struct owner *owner = context;
+    if (record->origin != SL_LOG_HOST) {
+        pthread_mutex_lock(&owner->lock);
+        if (owner->line_count < LINES_MAX) {
+            snprintf(owner->lines[owner->line_count++], sizeof(owner->lines[0]), "%s", record->text);
+        }
+        pthread_cond_broadcast(&owner->changed);
+        pthread_mutex_unlock(&owner->lock);
+    }
+}
+
+/* Waits until the counter has that value. */
+static void await(struct owner *owner, const uint32_t *counter, uint32_t value) {
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += PATIENCE_S;
+    pthread_mutex_lock(&owner->lock);
+    int status = 0;
+    while (*counter < value && status == 0) {
+        status = pthread_cond_timedwait(&owner->changed, &owner->lock, &deadline);
+    }
+    uint32_t found = *counter;
+    pthread_mutex_unlock(&owner->lock);
+    assert_int_equal(found, value);
+}
+
+static void create(void *context) {
+    struct owner *owner = context;
+    assert_int_equal(sl__worker_create(&owner->config, &owner->worker, NULL), SL_OK);
+    sl__worker_start(owner->worker);
+}
+
+static void stop(void *context) {
+    sl__worker_stop(((struct owner *)context)->worker);
+}
+
+static void destroy(void *context) {
+    sl__worker_destroy(((struct owner *)context)->worker);
+}
+
+static struct owner *begin(const char *script, uint32_t start_timeout_ms) {
+    struct owner *owner = calloc(1, sizeof(*owner));
+    pthread_mutex_init(&owner->lock, NULL);
+    pthread_cond_init(&owner->changed, NULL);
+    owner->death.error = (struct sl_error)SL_ERROR_INIT;
+    assert_true(sl__log_init(&owner->log, on_log, owner, SL_LOG_DEBUG));
+    char variable[1024];
+    snprintf(variable, sizeof(variable), "FAKE_SCRIPT=%s", script);
+    const char *environment[] = {variable, NULL};
+    struct sl_pool_options options = SL_POOL_OPTIONS_INIT;
+    options.python = getenv("SLITHER_FAKE_WORKER");
+    assert_non_null(options.python);
+    assert_int_equal(sl__spec_init(&owner->spec, &options, 1, "/nowhere", environment, NULL), SL_OK);
+    assert_int_equal(sl__loop_create(&owner->loop, NULL), SL_OK);
+    owner->config = (struct sl__worker_config){
+        .loop = owner->loop,
+        .log = &owner->log,
+        .spec = &owner->spec,
+        .owner = &callbacks,
+        .context = owner,
+        .pool = "test",
+        .index = 4,
+        .start_timeout_ms = start_timeout_ms,
+        .stop_timeout_ms = 200,
+        .lane = {.segment_bytes = 65536, .payload_bytes_max = 1 << 20, .limits = SL_LIMITS_INIT},
+    };
+    return owner;
+}
+
+static void run(struct owner *owner) {
+    sl__loop_call(owner->loop, create, owner);
+}
+
+static void end(struct owner *owner) {
+    sl__loop_call(owner->loop, stop, owner);
+    await(owner, &owner->stopped_count, 1);
+    sl__loop_call(owner->loop, destroy, owner);
+    sl__loop_destroy(owner->loop);
+    sl__spec_finish(&owner->spec);
+    sl__log_finish(&owner->log);
+    sl_error_finish(&owner->death.error);
+    free(owner);
+    /* No child is left, not even a zombie. */
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+/* A start that fails, with what the error has to say. */
+static void expect_failed_start(const char *script, uint32_t start_timeout_ms, enum sl_code code, const char *text,
+                                const char *tail) {
+    struct owner *owner = begin(script, start_timeout_ms);
+    run(owner);
+    await(owner, &owner->gone_count, 1);
+    const struct sl_error *error = &owner->death.error;
+    if (error->code != code || strstr(error->message, text) == NULL) {
+        fail_msg("%s: %s: %s", script, sl_code_name(error->code), error->message);
+    }
+    assert_false(owner->death.was_ready);
+    assert_int_equal(owner->ready_count, 0);
+    assert_int_equal(error->worker, 4);
+    assert_int_equal(error->generation, 1);
+    if (tail != NULL) {
+        assert_non_null(error->stderr_tail);
+        assert_non_null(strstr(error->stderr_tail, tail));
+    }
+    end(owner);
+}
+
+static void a_worker_that_exits_before_it_is_ready(void **unused) {
+    (void)unused;
+    expect_failed_start("err=first;err=last words;exit=3", 10000, SL_E_WORKER_START, "exited with status 3", "first");
+    expect_failed_start("err=first;err=last words;exit=3", 10000, SL_E_WORKER_START, "last words", "last words");
+    expect_failed_start("config;exit=0", 10000, SL_E_WORKER_START, "exited with status 0", NULL);
+}
+
+static void a_worker_that_is_killed_before_it_is_ready(void **unused) {
+    (void)unused;
+    expect_failed_start("config;err=oh;signal=11", 10000, SL_E_WORKER_START, "was killed by SIGSEGV", "oh");
+    expect_failed_start("signal=9", 10000, SL_E_WORKER_START, "was killed by SIGKILL", NULL);
+}
+
+static void a_worker_that_says_why_it_cannot(void **unused) {
+    (void)unused;
+    /* It may end at once or hang on: what it said counts. */
+    expect_failed_start("config;failed=import_failed;exit=1", 10000, SL_E_IMPORT, "cannot import nonsense", NULL);
+    expect_failed_start("config;failed=import_failed;hang", 10000, SL_E_IMPORT, "cannot import nonsense", NULL);
+    expect_failed_start("config;failed=version_mismatch;exit=1", 10000, SL_E_VERSION, "", NULL);
+    expect_failed_start("config;ready=3.9.7;hang", 10000, SL_E_UNSUPPORTED, "3.9.7", NULL);
+    expect_failed_start("config;nogil;hang", 10000, SL_E_UNSUPPORTED, "GIL", NULL);
+}
+
+static void a_worker_that_takes_too_long(void **unused) {
+    (void)unused;
+    expect_failed_start("err=warming up;hang", 150, SL_E_TIMEOUT, "has not read its configuration", "warming up");
+    expect_failed_start("config;err=at it;hang", 150, SL_E_TIMEOUT, "150 ms", "at it");
+}
+
+static void a_worker_that_talks_nonsense(void **unused) {
+    (void)unused;
+    expect_failed_start("config;noise;hang", 10000, SL_E_WORKER_START, "protocol", NULL);
+    expect_failed_start("config;huge;hang", 10000, SL_E_WORKER_START, "protocol", NULL);
+}
+
+static void a_spawn_that_fails_is_a_death_without_a_life(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("hang", 1000);
+    free(owner->spec.directory);
+    owner->spec.directory = strdup("/nonexistent/directory");
+    run(owner);
+    await(owner, &owner->gone_count, 1);
+    assert_int_equal(owner->death.error.code, SL_E_WORKER_START);
+    assert_non_null(strstr(owner->death.error.message, "/nonexistent/directory"));
+    end(owner);
+}
+
+static void a_ready_worker_stops_when_asked(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("config;ready;serve;exit=0", 10000);
+    owner->config.stop_timeout_ms = 60000; /* it does not come to that */
+    run(owner);
+    await(owner, &owner->ready_count, 1);
+    assert_int_equal(sl__worker_pid(owner->worker), owner->life.pid);
+    assert_int_equal(owner->life.generation, 1);
+    sl__loop_call(owner->loop, stop, owner);
+    await(owner, &owner->stopped_count, 1);
+    assert_int_equal(owner->gone_count, 1);
+    assert_true(owner->death.wanted);
+    assert_int_equal(owner->death.error.exit_status, 0);
+    assert_int_equal(sl__worker_pid(owner->worker), 0);
+    owner->stopped_count = 0;
+    end(owner);
+}
+
+static void one_that_does_not_listen_is_killed(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("config;ready;hang", 10000);
+    run(owner);
+    await(owner, &owner->ready_count, 1);
+    sl__loop_call(owner->loop, stop, owner);
+    await(owner, &owner->stopped_count, 1);
+    assert_int_equal(owner->death.error.term_signal, SIGKILL);
+    owner->stopped_count = 0;
+    end(owner);
+}
+
+static void one_that_was_stopped_by_a_signal_is_killed(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("config;ready;serve", 10000);
+    run(owner);
+    await(owner, &owner->ready_count, 1);
+    assert_int_equal(kill(owner->life.pid, SIGSTOP), 0);
+    end(owner);
+}
+
+static void a_stop_during_the_handshake_kills_at_once(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("config;hang", 60000);
+    run(owner);
+    end(owner);
+}
+
+static void a_death_is_described(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("config;ready;serve", 10000);
+    run(owner);
+    await(owner, &owner->ready_count, 1);
+    assert_int_equal(kill(owner->life.pid, SIGABRT), 0);
+    await(owner, &owner->gone_count, 1);
+    assert_true(owner->death.was_ready);
+    assert_false(owner->death.wanted);
+    assert_int_equal(owner->death.error.code, SL_E_WORKER_CRASHED);
+    assert_int_equal(owner->death.error.term_signal, SIGABRT);
+    assert_non_null(strstr(owner->death.error.message, "was killed by SIGABRT"));
+    assert_int_equal(owner->reaping_count, 1);
+    end(owner);
+}
+
+static void a_foreign_sigkill_is_not_taken_for_our_own(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("config;ready;serve", 10000);
+    run(owner);
+    await(owner, &owner->ready_count, 1);
+    assert_int_equal(kill(owner->life.pid, SIGKILL), 0);
+    await(owner, &owner->gone_count, 1);
+    assert_non_null(strstr(owner->death.error.message, "was killed by SIGKILL; not by this library"));
+    end(owner);
+}
+
+static void one_that_closes_its_socket_is_killed(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("config;ready;deaf;hang", 10000);
+    run(owner);
+    await(owner, &owner->gone_count, 1);
+    assert_int_equal(owner->death.error.code, SL_E_WORKER_CRASHED);
+    assert_non_null(strstr(owner->death.error.message, "life-cycle socket"));
+    end(owner);
+}
+
+static void one_that_babbles_is_killed(void **unused) {
+    (void)unused;
+    const char *const scripts[] = {"config;ready;noise;hang", "config;ready;ready;hang"};
+    for (size_t i = 0; i < 2; i++) {
+        struct owner *owner = begin(scripts[i], 10000);
+        run(owner);
+        await(owner, &owner->gone_count, 1);
+        assert_int_equal(owner->death.error.code, SL_E_PROTOCOL);
+        end(owner);
+    }
+}
+
+static void the_owner_decides_about_the_next_life(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("config;ready;exit=1|config;ready;exit=2|config;ready;serve", 10000);
+    owner->restarts_left = 2;
+    run(owner);
+    await(owner, &owner->ready_count, 3);
+    assert_int_equal(owner->gone_count, 2);
+    assert_int_equal(owner->death.error.exit_status, 2);
+    assert_int_equal(owner->life.generation, 3);
+    end(owner);
+}
+
+static void lines_of_both_outputs_reach_the_log(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("out=to stdout;err=to stderr;config;ready;exit=0", 10000);
+    run(owner);
+    await(owner, &owner->gone_count, 1);
+    assert_int_equal(owner->line_count, 2);
+    bool out = false, err = false;
+    for (uint32_t i = 0; i < 2; i++) {
+        out = out || strcmp(owner->lines[i], "to stdout") == 0;
+        err = err || strcmp(owner->lines[i], "to stderr") == 0;
+    }
+    assert_true(out && err);
+    end(owner);
+}
+
+static void grandchildren_die_with_the_worker(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("config;child;ready;serve", 10000);
+    run(owner);
+    await(owner, &owner->line_count, 1);
+    await(owner, &owner->ready_count, 1);
+    long pid = 0;
+    assert_int_equal(sscanf(owner->lines[0], "grandchild %ld", &pid), 1);
+    int pidfd;
+    assert_int_equal(sl__process_open((pid_t)pid, &pidfd, NULL), SL_OK);
+    assert_int_equal(kill(owner->life.pid, SIGTERM), 0);
+    struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+    assert_int_equal(poll(&ended, 1, PATIENCE_S * 1000), 1);
+    close(pidfd);
+    end(owner);
+}
+
+static void a_host_that_reaps_children_itself_is_coped_with(void **unused) {
+    (void)unused;
+    signal(SIGCHLD, SIG_IGN); /* the kernel reaps */
+    struct owner *owner = begin("config;ready;exit=3", 10000);
+    run(owner);
+    await(owner, &owner->gone_count, 1);
+    assert_int_equal(owner->death.error.exit_status, -1);
+    assert_int_equal(owner->death.error.term_signal, 0);
+    assert_non_null(strstr(owner->death.error.message, "could not learn"));
+    end(owner);
+    signal(SIGCHLD, SIG_DFL);
+}
+
+static int descriptor_count(void) {
+    int count = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    assert_non_null(directory);
+    while (readdir(directory) != NULL) {
+        count++;
+    }
+    closedir(directory);
+    return count;
+}
+
+static void nothing_stays_open(void **unused) {
+    (void)unused;
+    /* libuv keeps a few descriptors of its own from its first loop on; by now there has been one. */
+    int before = descriptor_count();
+    a_worker_that_says_why_it_cannot(NULL);
+    a_death_is_described(NULL);
+    the_owner_decides_about_the_next_life(NULL);
+    one_that_does_not_listen_is_killed(NULL);
+    a_spawn_that_fails_is_a_death_without_a_life(NULL);
+    assert_int_equal(descriptor_count(), before);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_worker_that_exits_before_it_is_ready),
+        cmocka_unit_test(a_worker_that_is_killed_before_it_is_ready),
+        cmocka_unit_test(a_worker_that_says_why_it_cannot),
+        cmocka_unit_test(a_worker_that_takes_too_long),
+        cmocka_unit_test(a_worker_that_talks_nonsense),
+        cmocka_unit_test(a_spawn_that_fails_is_a_death_without_a_life),
+        cmocka_unit_test(a_ready_worker_stops_when_asked),
+        cmocka_unit_test(one_that_does_not_listen_is_killed),
+        cmocka_unit_test(one_that_was_stopped_by_a_signal_is_killed),
+        cmocka_unit_test(a_stop_during_the_handshake_kills_at_once),
+        cmocka_unit_test(a_death_is_described),
+        cmocka_unit_test(a_foreign_sigkill_is_not_taken_for_our_own),
+        cmocka_unit_test(one_that_closes_its_socket_is_killed),
+        cmocka_unit_test(one_that_babbles_is_killed),
+        cmocka_unit_test(the_owner_decides_about_the_next_life),
+        cmocka_unit_test(lines_of_both_outputs_reach_the_log),
+        cmocka_unit_test(grandchildren_die_with_the_worker),
+        cmocka_unit_test(a_host_that_reaps_children_itself_is_coped_with),
+        cmocka_unit_test(nothing_stays_open),
+    };
+    return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
+}
