@@ -45,8 +45,8 @@ struct sl_executor_options {
      */
     enum sl_code (*submit)(void *context, struct sl_task *task, struct sl_error *error);
     /**
-     * The batch is past its timeout or its run was cancelled: stop it if possible. The task must still be ended; what it
-     * ends with is dropped. May be NULL.
+     * The batch is past its timeout or its run was cancelled: stop it if possible. The task must still be ended; what
+     * it ends with is dropped. May be NULL.
      */
     void (*cancel)(void *context, struct sl_task *task);
     void *context;

@@ -68,7 +68,7 @@ struct sl_limits {
 #define SL_LIMITS_INIT \
     { sizeof(struct sl_limits), SL_DEPTH_MAX_DEFAULT, SL_SIZE_MAX_DEFAULT }
 
-/* ---- arrays ------------------------------------------------------------------------------------------- */
+/* ---- arrays ------------------------------------------------------------------------------------------------------ */
 
 /** Element types of arrays. Little endian, IEEE 754. The numbers travel on the wire. */
 enum sl_dtype {
@@ -130,7 +130,7 @@ struct sl_mark {
     struct sl_value payload; /**< of a route; {NULL, 0} otherwise */
 };
 
-/* ---- reading ------------------------------------------------------------------------------------------ */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 /**
  * Checks that `data` is exactly one well-formed value within `limits` (NULL: the defaults), and makes it one.
@@ -190,7 +190,7 @@ SL_API bool sl_value_equal(struct sl_value a, struct sl_value b);
 /** A hash that agrees with sl_value_equal. Not for hostile keys: it is not seeded. */
 SL_API uint64_t sl_value_hash(struct sl_value value);
 
-/* ---- writing ------------------------------------------------------------------------------------------ */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 /**
  * Builds values. Caller's memory; treat the members as opaque. The first error sticks: the writes that follow do

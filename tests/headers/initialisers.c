@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The _INIT macros where programs expand them: complete, in the order of the members, as C11 and as C++17. */
+#include <slither/slither.h>
+
+int main(void) {
+    struct sl_error error = SL_ERROR_INIT;
+    struct sl_limits limits = SL_LIMITS_INIT;
+    struct sl_runtime_options runtime = SL_RUNTIME_OPTIONS_INIT;
+    struct sl_pool_options pool = SL_POOL_OPTIONS_INIT;
+    struct sl_pool_stats stats = SL_POOL_STATS_INIT;
+    struct sl_dispatch_options dispatch = SL_DISPATCH_OPTIONS_INIT;
+    struct sl_report report = SL_REPORT_INIT;
+    struct sl_executor_options executor = SL_EXECUTOR_OPTIONS_INIT;
+
+    /* Each struct says its own size, and a member near the end still has the default that the header documents. */
+    if (error.size != sizeof(error) || error.exit_status != -1 || error.worker != UINT32_MAX) {
+        return 1;
+    }
+    if (limits.size != sizeof(limits) || limits.depth_max != 128) {
+        return 2;
+    }
+    if (runtime.size != sizeof(runtime) || runtime.lane_max != 1024) {
+        return 3;
+    }
+    if (pool.size != sizeof(pool) || pool.depth_max != 128 || pool.stop_timeout_ms != 2000) {
+        return 4;
+    }
+    if (stats.size != sizeof(stats) || stats.protocol_error_count != 0) {
+        return 5;
+    }
+    if (dispatch.size != sizeof(dispatch) || dispatch.batch_size != 64 || dispatch.max_in_flight != 8 ||
+        dispatch.timeout_ms != 30000 || dispatch.error_list_max != 64 || dispatch.progress_ms != 100) {
+        return 6;
+    }
+    if (report.size != sizeof(report) || report.errors != NULL || report.hot_keys[0].item_count != 0) {
+        return 7;
+    }
+    return executor.size == sizeof(executor) && executor.capacity == 1 ? 0 : 8;
+}
