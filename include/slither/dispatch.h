@@ -300,16 +300,10 @@ struct sl_report {
     struct sl_report_key hot_keys[SL_REPORT_HOT_KEYS];
 };
 
-#define SL_REPORT_INIT                                                                         \
-    {                                                                                          \
-        sizeof(struct sl_report), 0, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, { \
-            {                                                                                  \
-                0, 0, {                                                                        \
-                    0                                                                          \
-                }                                                                              \
-            }                                                                                  \
-        }                                                                                      \
-    }
+/* clang-format off */
+#define SL_REPORT_INIT \
+    {sizeof(struct sl_report), 0, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, {{0, 0, {0}}}}
+/* clang-format on */
 
 /** Releases what the report owns and makes it an SL_REPORT_INIT again. NULL is fine. */
 SL_API void sl_report_finish(struct sl_report *report);
