@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `slither call MODULE:FUNCTION [FILE|-]`: the items of an input through a Python function.
+ *
+ * Three threads: this one runs the dispatch, and with it the results; one reads and parses the input (input.c); one takes signals
+ * (signals.c). What the signal thread may do depends on how far this one is, which is what `phase` under its lock says.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <slither/slither.h>
+
+#include "call_options.h"
+#include "command.h"
+#include "console.h"
+#include "expression.h"
+#include "input.h"
+#include "report.h"
+#include "results.h"
+#include "signals.h"
+#include "status.h"
+#include "units.h"
+
+/* Bad lines that are named on standard error; the others are counted. */
+#define BAD_LINES_SHOWN 10
+
+enum phase {
+    PHASE_STARTING, /* nothing was run: a signal ends the program here and now */
+    PHASE_RUNNING,  /* a signal drains, the next one cancels, the third one ends the program */
+    PHASE_CLOSING   /* all is done but for the cleaning up, which a second signal cuts short */
+};
+
+struct call {
+    struct call_options options;
+    struct expression *weight;
+    struct expression *key;
+    struct expression *id;
+    struct expression *meta;
+    struct input *input;
+    struct results results;
+    struct output report_output;
+    struct sl_runtime *runtime;
+    struct sl_pool *pool;
+    struct sl_pool_stats stats;
+    struct sl_control *control;
+    struct sl_report report;
+    struct sl_error error;       /* what ended the run */
+    struct sl_error flush_error; /* what went wrong between two outcomes */
+    bool ran;
+    pthread_mutex_t mutex; /* guards `phase` */
+    enum phase phase;
+    atomic_int signal;  /* that interrupted the run, or 0 */
+    atomic_int give_up; /* do not wait for whoever reads our output */
+};
+
+static const char *signal_name(int number) {
+    switch (number) {
+    case 0:
+        return NULL;
+    case SIGINT:
+        return "SIGINT";
+    case SIGTERM:
+        return "SIGTERM";
+    default:
+        return "SIGHUP";
+    }
+}
+
+/* ---- report ---- */
+
+static void write_report(struct call *call, int status) {
+    if (call->report_output.buffer == NULL) {
+        return;
+    }
+    struct sl_error error = SL_ERROR_INIT;
+    struct call_report report = {
+        .options = &call->options,
+        .input_name = call->input != NULL ? input_name(call->input) : NULL,
+        .input = call->input,
+        .results = &call->results,
+        .dispatch = call->ran ? &call->report : NULL,
+        .pool = call->pool != NULL ? &call->stats : NULL,
+        .python = call->pool != NULL ? sl_pool_python(call->pool) : NULL,
+        .error = call->error.code != SL_OK ? &call->error : NULL,
+        .signal = signal_name(atomic_load(&call->signal)),
+        .status = status,
+    };
+    if (report_write(&report, &call->report_output, &error) != SL_OK) {
+        console_message(CONSOLE_ERROR, "the report was not written: %s", error.message);
+    }
+    sl_error_finish(&error);
+}
+
+/* ---- signals ---- */
+
+/* In the signal thread. */
+static void take_signal(void *context, int number, unsigned count) {
+    struct call *call = context;
+    pthread_mutex_lock(&call->mutex);
+    switch (call->phase) {
+    case PHASE_STARTING:
+        atomic_store(&call->signal, number);
+        console_stop();
+        console_message(CONSOLE_ERROR, "%s before the first item", signal_name(number));
+        write_report(call, STATUS_INTERRUPTED);
+        _exit(STATUS_INTERRUPTED); /* the workers see that their host is gone, and go too */
+    case PHASE_RUNNING:
+        if (count >= 3) {
+            _exit(STATUS_INTERRUPTED);
+        }
+        atomic_store(&call->signal, number);
+        if (count == 1) {
+            sl_control_drain(call->control);
+            if (!call->options.quiet) {
+                console_message(CONSOLE_PLAIN, "%s: finishing what is in flight; once more to stop at once",
+                                signal_name(number));
+            }
+        } else {
+            atomic_store(&call->give_up, 1);
+            sl_control_cancel(call->control);
+            signals_nudge();
+        }
+        break;
+    case PHASE_CLOSING:
+        if (count >= 2) {
+            _exit(STATUS_INTERRUPTED);
+        }
+        break;
+    }
+    pthread_mutex_unlock(&call->mutex);
+}
+
+static void enter_phase(struct call *call, enum phase phase) {
+    pthread_mutex_lock(&call->mutex);
+    call->phase = phase;
+    pthread_mutex_unlock(&call->mutex);
+}
+
+/* ---- what the run calls back ---- */
+
+/* Trouble with an output that no outcome is there to answer for: the run is to end, and says why afterwards. */
+static void flush(struct call *call) {
+    struct sl_error error = SL_ERROR_INIT;
+    if (results_flush(&call->results, &error) != SL_OK) {
+        if (call->flush_error.code == SL_OK) {
+            sl_error_copy(&call->flush_error, &error);
+        }
+        sl_control_drain(call->control);
+    }
+    sl_error_finish(&error);
+}
+
+static void on_idle(void *context) {
+    struct call *call = context;
+    if (!input_is_regular(call->input)) {
+        flush(call);
+    }
+}
+
+static void on_progress(void *context, const struct sl_report *report) {
+    struct call *call = context;
+    flush(call);
+    if (!console_wants_progress()) {
+        return;
+    }
+    const struct results *results = &call->results;
+    uint64_t settled = 0;
+    for (int i = 0; i < SL_STATUS_COUNT; i++) {
+        settled += results->count[i];
+    }
+    struct progress progress = {
+        .items = report->input,
+        .ok = results->count[SL_STATUS_OK],
+        .failed = results->count[SL_STATUS_FAILED] + results->bad_lines,
+        .skipped = results->count[SL_STATUS_SKIPPED] + results->count[SL_STATUS_ROUTED],
+        .in_flight = report->input > settled ? report->input - settled : 0,
+        .elapsed_ns = report->elapsed_ns,
+        .position = input_position(call->input),
+        .size = input_size(call->input),
+    };
+    console_progress(&progress);
+}
+
+static bool on_bad_line(void *context, const struct bad_line *bad) {
+    struct call *call = context;
+    struct results *results = &call->results;
+    bool halts = call->options.on_bad_input == BAD_INPUT_HALT;
+    struct sl_error error = SL_ERROR_INIT;
+    if (results_bad_line(results, bad, &error) != SL_OK) {
+        sl_error_copy(&call->flush_error, &error);
+        sl_control_drain(call->control);
+    }
+    sl_error_finish(&error);
+    if (!call->options.quiet && !halts && results->bad_lines <= BAD_LINES_SHOWN) {
+        console_message(CONSOLE_ERROR, "%s:%" PRIu64 ": %s", bad->input, bad->line, bad->problem);
+        if (results->bad_lines == BAD_LINES_SHOWN) {
+            console_message(CONSOLE_PLAIN, "further bad lines are counted%s",
+                            call->options.errors_path == NULL ? "; --errors FILE has all of them" : "");
+        }
+    }
+    if (bad->advice != NULL && (halts || !call->options.quiet)) {
+        console_message(CONSOLE_PLAIN, "%s", bad->advice);
+    }
+    return !halts;
+}
+
+/* --on-error route and isolate: the item is kept for its route. */
+static enum sl_code route_failed(void *context, const struct sl_outcome *failed, const char **route) {
+    const struct call *call = context;
+    (void)failed;
+    *route = call->options.policy_route;
+    return SL_OK;
+}
+
+/* ---- the way of a call ---- */
+
+static bool compile(struct expression **expression, const char *option, const char *text, char *problem) {
+    if (text == NULL) {
+        return true;
+    }
+    *expression = expression_compile(option, text, problem);
+    return *expression != NULL;
+}
+
+/* All that the command line names. False: it is not acceptable. */
+static bool open_all(struct call *call, char *problem, size_t problem_size) {
+    const struct call_options *options = &call->options;
+    if (!compile(&call->weight, "--weight", options->weight, problem) ||
+        !compile(&call->key, "--key", options->key, problem) || !compile(&call->id, "--id", options->id, problem) ||
+        !compile(&call->meta, "--meta", options->meta, problem)) {
+        return false;
+    }
+    struct input_options input_options = {
+        .path = options->input,
+        .line_max = (size_t)options->max_line,
+        .bad_line = on_bad_line,
+        .idle = on_idle,
+        .context = call,
+    };
+    call->input = input_open(&input_options, problem, problem_size);
+    if (call->input == NULL) {
+        return false;
+    }
+    struct line_parser *parser = input_parser(call->input);
+    parser->weight = call->weight;
+    parser->key = call->key;
+    parser->id = call->id;
+    parser->meta = call->meta;
+    if (!results_open(&call->results, options, input_fd(call->input), problem, problem_size)) {
+        return false;
+    }
+    call->results.out.give_up = &call->give_up;
+    call->results.out.before_write = call->results.flush_each ? console_hide : NULL;
+    return options->report_path == NULL ||
+           output_open(&call->report_output, options->report_path, input_fd(call->input), problem, problem_size);
+}
+
+static enum sl_code start_pool(struct call *call) {
+    struct sl_runtime_options runtime_options = SL_RUNTIME_OPTIONS_INIT;
+    runtime_options.log = console_log;
+    runtime_options.log_level = call->options.verbose == 0   ? SL_LOG_WARN
+                                : call->options.verbose == 1 ? SL_LOG_INFO
+                                                             : SL_LOG_DEBUG;
+    enum sl_code code = sl_runtime_create(&runtime_options, &call->runtime, &call->error);
+    if (code != SL_OK) {
+        return code;
+    }
+    const char *const preload[] = {call->options.function, NULL};
+    struct sl_pool_options pool_options = SL_POOL_OPTIONS_INIT;
+    pool_options.name = "call";
+    pool_options.worker_count = (uint32_t)call->options.pool_size;
+    pool_options.python = call->options.python;
+    pool_options.python_path = call->options.python_path.texts;
+    pool_options.preload = preload;
+    pool_options.start_timeout_ms = (uint32_t)call->options.start_timeout_ms;
+    code = sl_pool_create(call->runtime, &pool_options, &call->pool, &call->error);
+    if (code == SL_OK) {
+        sl_pool_stats(call->pool, &call->stats);
+    }
+    return code;
+}
+
+static uint32_t at_least(uint32_t number, uint32_t least, uint32_t most) {
+    number = number < least ? least : number;
+    return number > most ? most : number;
+}
+
+static void set_dispatch_options(struct call *call, struct sl_strategy_functions *functions,
+                                 struct sl_dispatch_options *dispatch) {
+    const struct call_options *options = &call->options;
+    *functions = (struct sl_strategy_functions){
+        .weight = options->weight != NULL ? input_weight : NULL,
+        .key = options->key != NULL ? input_key : NULL,
+        .context = call->input,
+    };
+    dispatch->function = options->function;
+    dispatch->mode = options->each ? SL_CALL_EACH : SL_CALL_BATCH;
+    if (options->strategy == STRATEGY_WEIGHTED) {
+        dispatch->strategy = sl_strategy_weighted(functions);
+    } else if (options->strategy == STRATEGY_KEY) {
+        dispatch->strategy = sl_strategy_key(functions);
+    }
+    dispatch->batch_size = (uint32_t)options->batch_size;
+    if (options->max_weight != 0) {
+        dispatch->max_weight = options->max_weight;
+    }
+    dispatch->key_window = (uint32_t)options->key_window;
+    dispatch->max_delay_ms = options->max_delay_ms != MAX_DELAY_UNSET ? (uint32_t)options->max_delay_ms
+                             : input_is_regular(call->input)          ? 0
+                                                                      : LIVE_DELAY_MS;
+    /* Two for each worker: the next batch lies in its lane when one ends. */
+    dispatch->max_in_flight = options->max_in_flight != 0
+                                  ? (uint32_t)options->max_in_flight
+                                  : at_least(2 * call->stats.worker_count, dispatch->max_in_flight, 1024);
+    dispatch->reorder_max = at_least(4 * dispatch->max_in_flight, dispatch->reorder_max, 65536);
+    dispatch->max_in_flight_bytes = options->max_in_flight_bytes;
+    dispatch->ordering = (enum sl_ordering)options->ordering;
+    dispatch->policy = options->policy;
+    if (options->policy_route != NULL) {
+        dispatch->policy.handler = route_failed;
+        dispatch->policy.handler_context = call;
+    }
+    dispatch->timeout_ms = (uint32_t)options->timeout_ms;
+    dispatch->run_timeout_ms = (uint32_t)options->run_timeout_ms;
+    dispatch->control = call->control;
+    dispatch->progress = on_progress;
+    dispatch->progress_context = call;
+}
+
+static enum sl_code run_items(struct call *call) {
+    enum sl_code code = sl_control_create(&call->control, &call->error);
+    if (code == SL_OK) {
+        code = input_start(call->input, call->control, &call->error);
+    }
+    if (code != SL_OK) {
+        return code;
+    }
+    struct sl_strategy_functions functions;
+    struct sl_dispatch_options dispatch = SL_DISPATCH_OPTIONS_INIT;
+    struct sl_sink sink = results_sink(&call->results);
+    set_dispatch_options(call, &functions, &dispatch);
+    if (input_is_terminal(call->input) && !call->options.quiet) {
+        console_message(CONSOLE_PLAIN, "reading items from the terminal, one JSON value a line; Ctrl-D ends them");
+    }
+    console_start(call->options.progress, call->options.quiet != 0);
+    call->ran = true;
+    enter_phase(call, PHASE_RUNNING);
+    code = sl_dispatch_run(call->pool, &dispatch, input_source(call->input), &sink, &call->report, &call->error);
+    return code;
+}
+
+/* What is still to be written, and the first trouble of all outputs, when the run itself had none. */
+static void close_outputs(struct call *call) {
+    struct sl_error error = SL_ERROR_INIT;
+    enum sl_code code = results_close(&call->results, &error);
+    if (call->error.code == SL_OK) {
+        if (call->flush_error.code != SL_OK) {
+            sl_error_copy(&call->error, &call->flush_error);
+        } else if (code != SL_OK) {
+            sl_error_copy(&call->error, &error);
+        }
+    }
+    sl_error_finish(&error);
+}
+
+static int exit_status(const struct call *call) {
+    if (atomic_load(&call->signal) != 0) {
+        return STATUS_INTERRUPTED;
+    }
+    if (call->results.out.reader_gone) {
+        return STATUS_PIPE_CLOSED;
+    }
+    if (call->error.code != SL_OK) {
+        return STATUS_HALTED;
+    }
+    return results_any_failed(&call->results) ? STATUS_ITEMS_FAILED : STATUS_OK;
+}
+
+/* ---- summary ---- */
+
+static void print_error(const struct call *call, bool traceback_shown) {
+    const struct sl_error *error = &call->error;
+    console_message(CONSOLE_ERROR, "%s", error->message[0] != '\0' ? error->message : sl_code_text(error->code));
+    if (error->traceback != NULL && !traceback_shown) {
+        console_text(error->traceback);
+    }
+    if (error->stderr_tail != NULL && !traceback_shown) {
+        console_message(CONSOLE_PLAIN, "last lines of that worker:");
+        console_text(error->stderr_tail);
+    }
+}
+
+static void print_counts(const struct call *call) {
+    static const enum sl_status order[] = {SL_STATUS_OK, SL_STATUS_FAILED, SL_STATUS_SKIPPED, SL_STATUS_ROUTED,
+                                           SL_STATUS_CANCELLED};
+    const struct results *results = &call->results;
+    char counts[240] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < SL_STATUS_COUNT; i++) {
+        uint64_t count = results->count[order[i]];
+        if (count > 0 || order[i] == SL_STATUS_OK) {
+            used += (size_t)snprintf(counts + used, sizeof(counts) - used, "%s%" PRIu64 " %s", used == 0 ? "" : ", ",
+                                     count, sl_status_name(order[i]));
+        }
+    }
+    if (results->bad_lines > 0) {
+        snprintf(counts + used, sizeof(counts) - used, ", %" PRIu64 " bad input line%s", results->bad_lines,
+                 results->bad_lines == 1 ? "" : "s");
+    }
+    char elapsed[UNIT_TEXT_SIZE];
+    char rate[UNIT_TEXT_SIZE];
+    double seconds = (double)call->report.elapsed_ns / 1e9;
+    format_duration(call->report.elapsed_ns, elapsed);
+    format_short(seconds > 0 ? (double)call->report.input / seconds : 0, rate);
+    console_message(CONSOLE_PLAIN, "%" PRIu64 " item%s in %s (%s/s): %s", call->report.input,
+                    call->report.input == 1 ? "" : "s", elapsed, rate, counts);
+}
+
+static void print_summary(const struct call *call) {
+    const struct results *results = &call->results;
+    bool quiet = call->options.quiet != 0;
+    if (!quiet && call->ran) {
+        failures_print(&results->failures);
+    }
+    bool is_news = call->error.code != SL_OK && call->error.code != SL_E_END &&
+                   !(call->error.code == SL_E_CANCELLED && atomic_load(&call->signal) != 0);
+    if (is_news) {
+        print_error(call, !quiet && results->failures.group_count > 0);
+    }
+    if (quiet || !call->ran || results->out.reader_gone) {
+        return;
+    }
+    if (results->unrouted > 0 && !call->options.with_id) {
+        console_message(CONSOLE_PLAIN,
+                        "%" PRIu64 " routed to names without --route NAME=FILE: their payloads were not kept",
+                        results->unrouted);
+    }
+    if (call->report.worker_death_count > 0) {
+        console_message(CONSOLE_PLAIN, "%" PRIu64 " worker%s died and %s restarted", call->report.worker_death_count,
+                        call->report.worker_death_count == 1 ? "" : "s",
+                        call->report.worker_death_count == 1 ? "was" : "were");
+    }
+    if (atomic_load(&call->signal) != 0) {
+        console_message(CONSOLE_PLAIN, "interrupted after line %" PRIu64, input_line(call->input));
+    }
+    print_counts(call);
+}
+
+/* ---- the command ---- */
+
+static void finish_call(struct call *call) {
+    input_close(call->input);
+    sl_pool_destroy(call->pool);
+    sl_runtime_destroy(call->runtime);
+    sl_control_destroy(call->control);
+    results_finish(&call->results);
+    (void)output_close(&call->report_output, NULL);
+    expression_destroy(call->weight);
+    expression_destroy(call->key);
+    expression_destroy(call->id);
+    expression_destroy(call->meta);
+    sl_report_finish(&call->report);
+    sl_error_finish(&call->error);
+    sl_error_finish(&call->flush_error);
+    call_options_finish(&call->options);
+}
+
+static int run_opened(struct call *call) {
+    if (start_pool(call) == SL_OK) {
+        (void)run_items(call);
+    }
+    enter_phase(call, PHASE_CLOSING);
+    console_stop();
+    input_stop(call->input);
+    close_outputs(call);
+    int status = exit_status(call);
+    if (call->pool != NULL) {
+        sl_pool_stats(call->pool, &call->stats);
+    }
+    write_report(call, status);
+    print_summary(call);
+    return status;
+}
+
+static int run_call(int argc, char **argv) {
+    /* Static: the signal thread may still be looking at it when main() returns. */
+    static struct call call = {
+        .report_output = {.fd = -1},
+        .stats = SL_POOL_STATS_INIT,
+        .report = SL_REPORT_INIT,
+        .error = SL_ERROR_INIT,
+        .flush_error = SL_ERROR_INIT,
+        .mutex = PTHREAD_MUTEX_INITIALIZER,
+    };
+    char problem[EXPRESSION_PROBLEM_SIZE];
+    int status = STATUS_OK;
+    switch (call_options_parse(&call.options, argc, argv, problem)) {
+    case OPTIONS_HELP:
+        help_print_command(&call_command);
+        status = finish_stdout();
+        break;
+    case OPTIONS_PROBLEM:
+        status = usage_error(&call_command, "%s", problem);
+        break;
+    case OPTIONS_OK:
+        if (!signals_start(take_signal, &call)) {
+            fprintf(stderr, "slither: cannot take signals: %s\n", strerror(errno));
+            status = STATUS_HALTED;
+        } else if (!open_all(&call, problem, sizeof(problem))) {
+            status = usage_error(&call_command, "%s", problem);
+        } else {
+            console_start(PROGRESS_OFF, call.options.quiet != 0);
+            status = run_opened(&call);
+        }
+        break;
+    }
+    finish_call(&call);
+    signals_stop();
+    return status;
+}
+
+const struct command call_command = {
+    .name = "call",
+    .synopsis = "[OPTION...] MODULE:FUNCTION [FILE|-]",
+    .summary = "pass the lines of a file through a Python function",
+    .description =
+        "Reads one JSON value a line from FILE, or from standard input, gives them in batches to FUNCTION in a pool "
+        "of\n"
+        "Python workers, and writes one line of JSON for each result. FUNCTION takes a list and returns a list of the\n"
+        "same length and order; with --each it takes one item and returns one result.\n",
+    .closing =
+        "TIME is a number with ms, s, m, h or d (500ms, 30s, 2m); SIZE is bytes, or a number with K, M or G.\n"
+        "\n"
+        "exit status: 0 all went well, 1 some items failed or some lines were bad, 2 usage, 3 an error ended the run,\n"
+        "130 interrupted, 141 the reader of the output went away. See slither-call(1).\n"
+        "\n"
+        "example: slither call -j 4 --errors failed.ndjson mymodule:predict_batch items.ndjson > results.ndjson\n",
+    .options = call_option_specs,
+    .operands = OPERAND_FUNCTION_AND_FILE,
+    .run = run_call,
+};

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include "output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define OUTPUT_SIZE ((size_t)128 << 10)
+
+bool output_init(struct output *output, int fd, const char *name) {
+    *output = (struct output){.fd = fd, .name = name, .buffer = malloc(OUTPUT_SIZE)};
+    return output->buffer != NULL;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b) {
+    return S_ISREG(a->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool output_open(struct output *output, const char *path, int input_fd, char *problem, size_t problem_size) {
+    *output = (struct output){.fd = -1};
+    if (strcmp(path, "-") == 0) {
+        snprintf(problem, problem_size,
+                 "'-' is not a file here: standard output is for results; /dev/stderr is standard error");
+        return false;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    struct stat input_status;
+    struct stat status;
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        snprintf(problem, problem_size, "cannot write %.200s: %s", path, strerror(errno));
+    } else if (fstat(input_fd, &input_status) == 0 && is_same_file(&input_status, &status)) {
+        snprintf(problem, problem_size, "%.200s is the input: writing it would destroy what is still to be read", path);
+    } else if (S_ISREG(status.st_mode) && ftruncate(fd, 0) < 0) {
+        snprintf(problem, problem_size, "cannot empty %.200s: %s", path, strerror(errno));
+    } else if (!output_init(output, fd, path)) {
+        snprintf(problem, problem_size, "out of memory");
+    } else {
+        output->owns_fd = true;
+        return true;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    output->fd = -1;
+    return false;
+}
+
+static enum sl_code fail(struct output *output, int number, struct sl_error *error) {
+    output->failed = true;
+    output->size = 0;
+    if (number == EPIPE) {
+        output->reader_gone = true;
+        return sl_error_set(error, SL_E_END, "%s: nobody reads it any more", output->name);
+    }
+    if (number == EINTR) {
+        return sl_error_set(error, SL_E_CANCELLED, "%s: writing was interrupted", output->name);
+    }
+    sl_error_set(error, SL_E_SYSTEM, "cannot write to %s: %s%s", output->name, strerror(number),
+                 number == ENOSPC ? "; make room and run it again" : "");
+    if (error != NULL) {
+        error->system_errno = number;
+    }
+    return SL_E_SYSTEM;
+}
+
+static bool given_up(const struct output *output) {
+    return output->give_up != NULL && atomic_load(output->give_up) != 0;
+}
+
+static enum sl_code write_all(struct output *output, const char *bytes, size_t size, struct sl_error *error) {
+    if (output->failed) {
+        return output->reader_gone ? SL_E_END : SL_E_SYSTEM;
+    }
+    if (size > 0 && output->before_write != NULL) {
+        output->before_write();
+    }
+    while (size > 0) {
+        if (given_up(output)) {
+            return fail(output, EINTR, error);
+        }
+        ssize_t written = write(output->fd, bytes, size);
+        if (written >= 0) {
+            bytes += written;
+            size -= (size_t)written;
+        } else if (errno == EAGAIN) {
+            /* Somebody shares the descriptor and made it non-blocking. */
+            struct pollfd fds = {.fd = output->fd, .events = POLLOUT};
+            (void)poll(&fds, 1, -1);
+        } else if (errno != EINTR) {
+            return fail(output, errno, error);
+        }
+    }
+    return SL_OK;
+}
+
+enum sl_code output_flush(struct output *output, struct sl_error *error) {
+    enum sl_code code = write_all(output, output->buffer, output->size, error);
+    output->size = 0;
+    return code;
+}
+
+static enum sl_code put(struct output *output, const char *bytes, size_t size, struct sl_error *error) {
+    if (output->size + size > OUTPUT_SIZE) {
+        enum sl_code code = output_flush(output, error);
+        if (code != SL_OK) {
+            return code;
+        }
+        if (size > OUTPUT_SIZE) {
+            return write_all(output, bytes, size, error);
+        }
+    }
+    memcpy(output->buffer + output->size, bytes, size);
+    output->size += size;
+    return SL_OK;
+}
+
+enum sl_code output_line(struct output *output, const char *text, size_t size, struct sl_error *error) {
+    enum sl_code code = put(output, text, size, error);
+    return code == SL_OK ? put(output, "\n", 1, error) : code;
+}
+
+enum sl_code output_close(struct output *output, struct sl_error *error) {
+    if (output->buffer == NULL) {
+        return SL_OK;
+    }
+    enum sl_code code = output->failed ? SL_OK : output_flush(output, error);
+    if (output->owns_fd && close(output->fd) < 0 && errno != EINTR && code == SL_OK && !output->failed) {
+        code = fail(output, errno, error);
+    }
+    free(output->buffer);
+    output->buffer = NULL;
+    output->fd = -1;
+    return code;
+}

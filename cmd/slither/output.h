@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Buffered lines to a file descriptor: results, routed items, errors, the report. Used by one thread at a time. */
+#ifndef SLITHER_CLI_OUTPUT_H
+#define SLITHER_CLI_OUTPUT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <slither/error.h>
+
+struct output {
+    int fd; /* -1: closed */
+    const char *name;
+    char *buffer;
+    size_t size;
+    bool owns_fd;
+    bool reader_gone;           /* EPIPE: nobody reads it any more */
+    bool failed;                /* an error was reported; what follows is dropped */
+    const atomic_int *give_up;  /* not 0: a write that waits ends with `cancelled`; may be NULL */
+    void (*before_write)(void); /* for what shares a terminal with something else; may be NULL */
+};
+
+/* Standard output. */
+bool output_init(struct output *output, int fd, const char *name);
+/*
+ * A file, made or emptied. A file that is the open `input_fd` is refused, because emptying it would destroy what is still to be
+ * read. False: `problem` says why.
+ */
+bool output_open(struct output *output, const char *path, int input_fd, char *problem, size_t problem_size);
+
+/*
+ * One line; the newline is added. Blocks when the buffer is full.
+ * SL_E_END: the reader is gone; system: the write failed (disk full...), named; cancelled: given up.
+ */
+enum sl_code output_line(struct output *output, const char *text, size_t size, struct sl_error *error);
+enum sl_code output_flush(struct output *output, struct sl_error *error);
+/* Flushes and closes; reports what only close() says. A zeroed output is fine and stays as it is. */
+enum sl_code output_close(struct output *output, struct sl_error *error);
+
+#endif

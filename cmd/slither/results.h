@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* Where the outcomes of a run go: results to standard output, routed items and errors to their files, all of them into counts. */
+#ifndef SLITHER_CLI_RESULTS_H
+#define SLITHER_CLI_RESULTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <slither/dispatch.h>
+
+#include "call_options.h"
+#include "failures.h"
+#include "input.h"
+#include "output.h"
+
+struct results {
+    const struct call_options *options;
+    struct output out;
+    struct output errors;  /* zeroed: none */
+    struct output *routes; /* one for each --route */
+    bool flush_each;       /* somebody watches */
+
+    uint64_t count[SL_STATUS_COUNT]; /* like the report's, but what could not be printed is failed */
+    uint64_t unprintable;            /* ok for the run, but without a JSON form */
+    uint64_t bad_lines;
+    uint64_t unrouted; /* routed to a name that has no --route */
+    struct failures failures;
+
+    struct sl_writer writer;
+    char *text;
+    size_t text_capacity;
+};
+
+/* Opens what the options name. False: `problem` says what is wrong; results_finish() in either case. */
+bool results_open(struct results *results, const struct call_options *options, int input_fd, char *problem,
+                  size_t problem_size);
+/* Writes out what is buffered; the first trouble is returned. */
+enum sl_code results_flush(struct results *results, struct sl_error *error);
+enum sl_code results_close(struct results *results, struct sl_error *error);
+void results_finish(struct results *results);
+
+struct sl_sink results_sink(struct results *results);
+/* A line that is no item: counted, and written to the errors. */
+enum sl_code results_bad_line(struct results *results, const struct bad_line *bad, struct sl_error *error);
+/* Whether a failure, or a bad line, was counted. */
+bool results_any_failed(const struct results *results);
+
+/* An error as a map, as the error file and the report show it; `error` may be NULL. */
+void write_error(struct sl_writer *writer, const struct sl_error *error);
+
+#endif
