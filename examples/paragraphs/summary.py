@@ -24,8 +24,14 @@ def main():
             if result["words"] >= 60 and (hardest is None or result["reading_ease"] < hardest["reading_ease"]):
                 hardest = result
 
-    ended = ", ".join(f"{count} {status}" for status, count in report["count"].items() if count)
-    print(f"{report['input']} items in: {ended}")
+    run = report["run"]
+    ended = ", ".join(f"{count} {status}" for status, count in report["counts"].items() if count)
+    milliseconds = {name: run[f"{name}_ns"] / 1e6 for name in ("elapsed", "latency_p50", "latency_p99")}
+    print(f"{report['input']['items']} items in {milliseconds['elapsed']:.0f} ms: {ended}")
+    print(
+        f"{run['batches']} batches on {report['pool']['workers']} workers, at most {run['in_flight_peak']} in flight;"
+        f" a batch took {milliseconds['latency_p50']:.1f} ms at the median, {milliseconds['latency_p99']:.1f} ms at p99"
+    )
     print(f"{paragraphs} paragraphs, {sentences} sentences, {words} words")
     print("most frequent: " + ", ".join(f"{word} ({count})" for word, count in frequent.most_common(8)))
     if hardest:
