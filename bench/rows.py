@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""The rows of the benchmark. docs/benchmarks.md says what each of them measures."""
+from dataclasses import dataclass
+
+EXECUTOR = "ProcessPoolExecutor"
+POOL = "multiprocessing.Pool"
+
+# How a figure is taken: asked of both sides in turn; in new processes each round; from the start of a process to
+# its `ready`; the processor time of a side that has nothing to do.
+WARM, FRESH, START, IDLE = "warm", "fresh", "start", "idle"
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    unit: str
+    ours: str  # row of slither-bench
+    peer: str  # "PEER ROW" of peers.py; "host ROW" of slither-bench; "same": the second figure of our own side
+    peer_name: str
+    target: float = None  # the ratio to reach
+    rounds: int = 7
+    kind: str = WARM
+    needs: str = None  # a package without which the row is left out
+
+    @property
+    def more_is_better(self):
+        return self.unit == "items/s"
+
+    def ratio(self, ours, peer):
+        """Above 1: we are better."""
+        if self.kind == IDLE:
+            # Less than a microsecond a second is nothing; nothing against nothing is even.
+            ours, peer = max(ours, 1), max(peer, 1)
+        return ours / peer if self.more_is_better else peer / ours
+
+
+ROWS = [
+    Row("call_rtt", "us", "call_rtt", "executor call_rtt", f"{EXECUTOR}.submit", 12),
+    Row("call_rtt_floor", "us", "call_rtt", "host floor", "futex ping-pong", 0.6, rounds=9),
+    Row("call_rtt_pool", "us", "call_rtt", "pool call_rtt", f"{POOL}.apply", 9),
+    Row("map_small", "items/s", "map_small", "executor map_small", f"{EXECUTOR}.map", 6),
+    Row("map_large_batch", "items/s", "map_large_batch", "executor map_large_batch", f"{EXECUTOR}.map", 4),
+    Row("bytes_1mib", "us", "bytes_1mib", "pool bytes_1mib", f"{POOL}.apply", 20),
+    Row("array_64mib", "us", "array_64mib", "executor array_64mib", f"{EXECUTOR}.submit", 20, rounds=5),
+    Row("stream_rss", "MiB", "stream_rss", "same", "the same run at 1 M items", 0.95, rounds=5, kind=FRESH),
+    # Beyond what was asked for: other contracts, other ways to hand over the same payload, other peers.
+    Row("map_small_each", "items/s", "map_small_each", "executor map_small", f"{EXECUTOR}.map", rounds=5),
+    Row("map_small_pool", "items/s", "map_small", "pool map_small", f"{POOL}.map", rounds=5),
+    Row("map_small_joblib", "items/s", "map_small", "joblib map_small", "joblib (loky)", rounds=5, needs="joblib"),
+    Row("map_small_mpire", "items/s", "map_small", "mpire map_small", "mpire imap", rounds=5, needs="mpire"),
+    Row("call_rtt_joblib", "us", "call_rtt", "joblib call_rtt", "joblib (loky)", rounds=3, needs="joblib"),
+    Row("call_rtt_mpire", "us", "call_rtt", "mpire call_rtt", "mpire apply", rounds=5, needs="mpire"),
+    Row("bytes_1mib_refilled", "us", "bytes_1mib_refilled", "pool bytes_1mib", f"{POOL}.apply", rounds=5),
+    Row("bytes_1mib_copied", "us", "bytes_1mib_copied", "pool bytes_1mib", f"{POOL}.apply", rounds=5),
+    Row("array_64mib_refilled", "us", "array_64mib_refilled", "executor array_64mib", f"{EXECUTOR}.submit", rounds=5),
+    Row("array_64mib_copied", "us", "array_64mib_copied", "executor array_64mib", f"{EXECUTOR}.submit", rounds=5),
+    Row("array_64mib_shm", "us", "array_64mib", "executor array_64mib_shm", f"{EXECUTOR} and shared_memory", rounds=5),
+    Row("array_64mib_joblib", "us", "array_64mib", "joblib array_64mib", "joblib (memory-mapped)", rounds=5, needs="joblib"),
+    Row("stream_rss_worker", "MiB", "stream_rss_worker", "same", "the same worker at 200 k items", rounds=5, kind=FRESH),
+    Row("stream_peak", "MiB", "stream_peak", "executor stream_peak", f"{EXECUTOR}.map", rounds=5, kind=FRESH),
+    Row("pool_start", "ms", "pool_start", "executor pool_start", EXECUTOR, kind=START),
+    Row("idle_cpu", "us/s", "call_rtt", "executor call_rtt", EXECUTOR, rounds=5, kind=IDLE),
+]
