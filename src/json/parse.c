@@ -113,6 +113,20 @@ static enum sl_code report(const json_error_t *found, const char *text, size_t s
     }
 }
 
+static enum sl_code report_nul(const char *text, const char *nul, struct sl_error *error) {
+    int line = 1;
+    const char *line_start = text;
+    for (const char *at = text; at < nul; at++) {
+        if (*at == '\n') {
+            line++;
+            line_start = at + 1;
+        }
+    }
+    return sl_error_set(error, SL_E_INVALID_DATA,
+                        "invalid JSON at line %d, column %d (byte %zu): a NUL byte; write it as \\u0000 in a string",
+                        line, (int)(nul - line_start) + 1, (size_t)(nul - text));
+}
+
 static bool is_blank(const char *text, size_t size) {
     for (size_t i = 0; i < size; i++) {
         if (strchr(" \t\r\n", text[i]) == NULL || text[i] == '\0') {
@@ -132,6 +146,11 @@ enum sl_code sl_json_parse(const char *text, size_t size, struct sl_writer *writ
             error, SL_E_INVALID_DATA,
             "invalid JSON: %zu bytes without a value; expected an object, array, string, number, true, false or null",
             size);
+    }
+    /* To jansson a NUL byte is the end of the text: what follows would be lost without a word. */
+    const char *nul = memchr(text, '\0', size);
+    if (nul != NULL) {
+        return report_nul(text, nul, error);
     }
     json_t *json = json_loadb(text, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &found);
     if (json == NULL) {

@@ -28,7 +28,7 @@ const char *sl__dtype_name(enum sl_dtype dtype) {
 bool sl__array_size(enum sl_dtype dtype, uint32_t dim_count, const uint64_t *shape, uint64_t *size) {
     uint64_t total = sl_dtype_size(dtype);
     bool empty = false;
-    if (total == 0 || dim_count > SL_ARRAY_DIM_MAX)
+    if (total == 0 || dim_count > SL_ARRAY_DIM_MAX || (shape == NULL && dim_count > 0))
         return false;
     for (uint32_t i = 0; i < dim_count; i++) {
         if (shape[i] == 0)

@@ -213,8 +213,16 @@ int sl_value_compare(struct sl_value a, struct sl_value b) {
         int result = compare_parts(&x, &y);
         if (result != 0)
             return result;
-        if (x.rank == RANK_BROKEN)
-            return compare_bytes(x.start, (size_t)(x_end - x.start), y.start, (size_t)(y_end - y.start));
+        if (x.rank == RANK_BROKEN || (depth == SL_DEPTH_MAX_LIMIT && (x.rank == RANK_LIST || x.rank == RANK_MAP))) {
+            result = compare_bytes(x.start, (size_t)(x_end - x.start), y.start, (size_t)(y_end - y.start));
+            /* Alike to the last byte from here on, but perhaps in containers that promised more or fewer entries. */
+            for (; result == 0; level = stack[--depth]) {
+                result = level.at_end;
+                if (depth == 0)
+                    break;
+            }
+            return result;
+        }
         if (x.rank == RANK_MARK && x.mark.payload.size > 0) {
             /* A mark is a whole value; compare what is in it instead, and stay in this loop. */
             x_at = x.mark.payload.data;
@@ -223,8 +231,6 @@ int sl_value_compare(struct sl_value a, struct sl_value b) {
             y_end = y_at + y.mark.payload.size;
             level.left++;
         } else if (x.rank == RANK_LIST || x.rank == RANK_MAP) {
-            if (depth == SL_DEPTH_MAX_LIMIT)
-                return compare_bytes(x.start, (size_t)(x_end - x.start), y.start, (size_t)(y_end - y.start));
             stack[depth++] = level;
             level.left = (x.rank == RANK_MAP ? 2 : 1) * (uint64_t)SL_MIN(x.token.count, y.token.count);
             level.at_end = COMPARE(x.token.count, y.token.count);

@@ -291,6 +291,10 @@ void sl_write_value(struct sl_writer *writer, struct sl_value value) {
     bool scalar = type <= SL_TYPE_BYTES || type == SL_TYPE_TIMESTAMP;
     if (!enter(writer, scalar))
         return;
+    if (value.data == NULL || value.size == 0) {
+        sl__writer_fail(writer, SL_E_INVALID_DATA, "the value that is to be copied is missing");
+        return;
+    }
     /* Checked although it should have been: one bad span would spoil the whole value around it. A mark may only be the
      * outermost value. Where nothing is left of the depth only a scalar fits. */
     struct sl__bounds bounds = {writer->depth_max - writer->depth, writer->size_max};
@@ -367,12 +371,12 @@ void sl_write_array(struct sl_writer *writer, enum sl_dtype dtype, uint32_t dim_
     uint64_t data_size = 0;
     if (!enter(writer, false))
         return;
-    if (elements == NULL && (!sl__array_size(dtype, dim_count, shape, &data_size) || data_size > 0)) {
-        sl__writer_fail(writer, SL_E_INVALID_ARGUMENT, "the elements of an array are NULL");
-        return;
-    }
     void *space = sl__put_array_space(writer, dtype, dim_count, shape, &data_size);
-    if (space != NULL && data_size > 0)
+    if (space == NULL || data_size == 0)
+        return;
+    if (elements == NULL)
+        sl__writer_fail(writer, SL_E_INVALID_ARGUMENT, "the elements of an array are NULL");
+    else
         memcpy(space, elements, data_size);
 }
 

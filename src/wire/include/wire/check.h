@@ -25,7 +25,7 @@ struct sl__fault {
 };
 
 /**
- * Checks the value at the start of `data` and says in `*used` how many bytes it takes. It may be followed by others, and only
+ * Checks the value at the start of `data`, not NULL, and says in `*used` how many bytes it takes. It may be followed by others, and only
  * what it needs is looked at. `mark_allowed`: whether the value may be a mark; nested marks never are.
  * On failure returns invalid_data, invalid_utf8 or limit_exceeded, and `*fault` is set.
  */
