@@ -28,6 +28,8 @@ SL_STATIC_ASSERT(SL__SEGMENT_PAYLOAD_OFFSET % SL__PAYLOAD_ALIGNMENT == 0, "paylo
 
 #define REQUEST_SEALS ((uint32_t)SL__SEAL_SHRINK | SL__SEAL_GROW | SL__SEAL_FUTURE_WRITE | SL__SEAL_SEAL)
 #define RESPONSE_SEALS ((uint32_t)SL__SEAL_SHRINK | SL__SEAL_GROW | SL__SEAL_SEAL)
+/* Kernels that can forbid execution add a seal of their own for it. */
+#define SEALS_COMPARED (REQUEST_SEALS | RESPONSE_SEALS | (uint32_t)SL__SEAL_WRITE)
 /* Newer kernels add seals of their own, such as the one against execution, which change nothing here. */
 #define SEALS_THAT_MATTER (REQUEST_SEALS | SL__SEAL_WRITE)
 
