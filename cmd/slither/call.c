@@ -53,6 +53,7 @@ struct call {
     struct sl_report report;
     struct sl_error error;       /* what ended the run */
     struct sl_error flush_error; /* what went wrong between two outcomes */
+    struct sl_error cause;       /* what our own source or sink said when it ended the run */
     bool ran;
     pthread_mutex_t mutex; /* guards `phase` */
     enum phase phase;
@@ -171,15 +172,17 @@ static void on_progress(void *context, const struct sl_report *report) {
         return;
     }
     const struct results *results = &call->results;
+    uint64_t counts[SL_STATUS_COUNT];
     uint64_t settled = 0;
+    results_counts(results, report, counts);
     for (int i = 0; i < SL_STATUS_COUNT; i++) {
-        settled += results->count[i];
+        settled += counts[i];
     }
     struct progress progress = {
         .items = report->input,
-        .ok = results->count[SL_STATUS_OK],
-        .failed = results->count[SL_STATUS_FAILED] + results->bad_lines,
-        .skipped = results->count[SL_STATUS_SKIPPED] + results->count[SL_STATUS_ROUTED],
+        .ok = counts[SL_STATUS_OK],
+        .failed = counts[SL_STATUS_FAILED] + results->bad_lines,
+        .skipped = counts[SL_STATUS_SKIPPED] + counts[SL_STATUS_ROUTED],
         .in_flight = report->input > settled ? report->input - settled : 0,
         .elapsed_ns = report->elapsed_ns,
         .position = input_position(call->input),
@@ -209,6 +212,26 @@ static bool on_bad_line(void *context, const struct bad_line *bad) {
         console_message(CONSOLE_PLAIN, "%s", bad->advice);
     }
     return !halts;
+}
+
+static enum sl_code pull_item(void *context, struct sl_item *item, struct sl_error *error) {
+    struct call *call = context;
+    struct sl_source source = input_source(call->input);
+    enum sl_code code = source.next(source.context, item, error);
+    if (code != SL_OK && code != SL_E_AGAIN && code != SL_E_END) {
+        sl_error_copy(&call->cause, error);
+    }
+    return code;
+}
+
+static enum sl_code put_outcome(void *context, const struct sl_outcome *outcome, struct sl_error *error) {
+    struct call *call = context;
+    struct sl_sink sink = results_sink(&call->results);
+    enum sl_code code = sink.put(sink.context, outcome, error);
+    if (code != SL_OK && code != SL_E_END) {
+        sl_error_copy(&call->cause, error);
+    }
+    return code;
 }
 
 /* --on-error route and isolate: the item is kept for its route. */
@@ -344,15 +367,20 @@ static enum sl_code run_items(struct call *call) {
     }
     struct sl_strategy_functions functions;
     struct sl_dispatch_options dispatch = SL_DISPATCH_OPTIONS_INIT;
-    struct sl_sink sink = results_sink(&call->results);
+    struct sl_source source = {pull_item, call};
+    struct sl_sink sink = {put_outcome, call};
     set_dispatch_options(call, &functions, &dispatch);
     if (input_is_terminal(call->input) && !call->options.quiet) {
         console_message(CONSOLE_PLAIN, "reading items from the terminal, one JSON value a line; Ctrl-D ends them");
     }
     console_start(call->options.progress, call->options.quiet != 0);
+    console_show_host(!call->options.quiet);
     call->ran = true;
     enter_phase(call, PHASE_RUNNING);
-    code = sl_dispatch_run(call->pool, &dispatch, input_source(call->input), &sink, &call->report, &call->error);
+    code = sl_dispatch_run(call->pool, &dispatch, source, &sink, &call->report, &call->error);
+    if ((code == SL_E_SOURCE || code == SL_E_SINK) && call->cause.code != SL_OK) {
+        sl_error_copy(&call->error, &call->cause); /* the file and the line, without the run's words around them */
+    }
     return code;
 }
 
@@ -380,7 +408,9 @@ static int exit_status(const struct call *call) {
     if (call->error.code != SL_OK) {
         return STATUS_HALTED;
     }
-    return results_any_failed(&call->results) ? STATUS_ITEMS_FAILED : STATUS_OK;
+    uint64_t counts[SL_STATUS_COUNT];
+    results_counts(&call->results, &call->report, counts);
+    return counts[SL_STATUS_FAILED] > 0 || call->results.bad_lines > 0 ? STATUS_ITEMS_FAILED : STATUS_OK;
 }
 
 /* ---- summary ---- */
@@ -391,27 +421,25 @@ static void print_error(const struct call *call, bool traceback_shown) {
     if (error->traceback != NULL && !traceback_shown) {
         console_text(error->traceback);
     }
-    if (error->stderr_tail != NULL && !traceback_shown) {
-        console_message(CONSOLE_PLAIN, "last lines of that worker:");
-        console_text(error->stderr_tail);
-    }
 }
 
 static void print_counts(const struct call *call) {
     static const enum sl_status order[] = {SL_STATUS_OK, SL_STATUS_FAILED, SL_STATUS_SKIPPED, SL_STATUS_ROUTED,
                                            SL_STATUS_CANCELLED};
     const struct results *results = &call->results;
-    char counts[240] = "";
+    uint64_t counts[SL_STATUS_COUNT];
+    char text[240] = "";
     size_t used = 0;
+    results_counts(results, &call->report, counts);
     for (size_t i = 0; i < SL_STATUS_COUNT; i++) {
-        uint64_t count = results->count[order[i]];
+        uint64_t count = counts[order[i]];
         if (count > 0 || order[i] == SL_STATUS_OK) {
-            used += (size_t)snprintf(counts + used, sizeof(counts) - used, "%s%" PRIu64 " %s", used == 0 ? "" : ", ",
-                                     count, sl_status_name(order[i]));
+            used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%" PRIu64 " %s", used == 0 ? "" : ", ", count,
+                                     sl_status_name(order[i]));
         }
     }
     if (results->bad_lines > 0) {
-        snprintf(counts + used, sizeof(counts) - used, ", %" PRIu64 " bad input line%s", results->bad_lines,
+        snprintf(text + used, sizeof(text) - used, ", %" PRIu64 " bad input line%s", results->bad_lines,
                  results->bad_lines == 1 ? "" : "s");
     }
     char elapsed[UNIT_TEXT_SIZE];
@@ -420,7 +448,7 @@ static void print_counts(const struct call *call) {
     format_duration(call->report.elapsed_ns, elapsed);
     format_short(seconds > 0 ? (double)call->report.input / seconds : 0, rate);
     console_message(CONSOLE_PLAIN, "%" PRIu64 " item%s in %s (%s/s): %s", call->report.input,
-                    call->report.input == 1 ? "" : "s", elapsed, rate, counts);
+                    call->report.input == 1 ? "" : "s", elapsed, rate, text);
 }
 
 static void print_summary(const struct call *call) {
@@ -469,6 +497,7 @@ static void finish_call(struct call *call) {
     sl_report_finish(&call->report);
     sl_error_finish(&call->error);
     sl_error_finish(&call->flush_error);
+    sl_error_finish(&call->cause);
     call_options_finish(&call->options);
 }
 
@@ -497,6 +526,7 @@ static int run_call(int argc, char **argv) {
         .report = SL_REPORT_INIT,
         .error = SL_ERROR_INIT,
         .flush_error = SL_ERROR_INIT,
+        .cause = SL_ERROR_INIT,
         .mutex = PTHREAD_MUTEX_INITIALIZER,
     };
     char problem[EXPRESSION_PROBLEM_SIZE];
@@ -517,6 +547,8 @@ static int run_call(int argc, char **argv) {
             status = usage_error(&call_command, "%s", problem);
         } else {
             console_start(PROGRESS_OFF, call.options.quiet != 0);
+            /* What keeps a pool from starting is the error that ends the program: once is enough. */
+            console_show_host(call.options.verbose > 0);
             status = run_opened(&call);
         }
         break;

@@ -236,6 +236,11 @@ bool line_parser_add(struct line_parser *parser, struct chunk *chunk, const stru
               sl_writer_end(&parser->writer, &value, &error) == SL_OK;
     bool memory = error.code != SL_E_OUT_OF_MEMORY;
     if (!ok) {
+        /* The parser counts lines too; ours is the whole of its text, and has its number already. */
+        char *place = strstr(error.message, "line 1, ");
+        if (place != NULL) {
+            memmove(place, place + 8, strlen(place + 8) + 1);
+        }
         memory = memory && mark_bad(chunk, entry, line, error.code, error.message);
         sl_error_finish(&error);
         return memory;

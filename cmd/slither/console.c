@@ -22,6 +22,7 @@ static struct {
     bool bar;   /* progress is a bar */
     bool lines; /* progress is a line now and then */
     bool shown; /* the bar is on the screen */
+    bool host_lines;
     uint64_t next_line_ns;
     char last[PROGRESS_TEXT_SIZE]; /* the bar as it was drawn last */
 } console = {.mutex = PTHREAD_MUTEX_INITIALIZER};
@@ -135,8 +136,22 @@ void console_text(const char *text) {
     }
 }
 
+void console_show_host(bool show) {
+    pthread_mutex_lock(&console.mutex);
+    console.host_lines = show;
+    pthread_mutex_unlock(&console.mutex);
+}
+
 void console_log(void *context, const struct sl_log_record *record) {
     (void)context;
+    if (record->origin == SL_LOG_HOST) {
+        pthread_mutex_lock(&console.mutex);
+        bool show = console.host_lines;
+        pthread_mutex_unlock(&console.mutex);
+        if (!show) {
+            return;
+        }
+    }
     char prefix[64] = "slither: ";
     enum console_style style = CONSOLE_DIM;
     size_t size = record->text_size;

@@ -32,8 +32,9 @@ void console_stop(void);
 void console_message(enum console_style style, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
 /* Text of several lines, each indented by two spaces. */
 void console_text(const char *text);
-/* For sl_runtime_options.log. */
+/* For sl_runtime_options.log. What workers print is always shown, what the library says only when that was asked for. */
 sl_log_fn console_log;
+void console_show_host(bool show);
 
 bool console_wants_progress(void);
 void console_progress(const struct progress *progress);

@@ -28,7 +28,15 @@ static void keep_message(void *context, jv message) {
         text += 7;
     }
     if (expression->message[0] == '\0') {
-        snprintf(expression->message, sizeof(expression->message), "%.*s", (int)strcspn(text, "\n"), text);
+        size_t size = strcspn(text, "\n");
+        static const char *const noise[] = {" (Unix shell quoting issues?)", " at <top-level>, line 1"};
+        for (size_t i = 0; i < sizeof(noise) / sizeof(noise[0]); i++) {
+            const char *found = strstr(text, noise[i]);
+            if (found != NULL && (size_t)(found - text) < size) {
+                size = (size_t)(found - text);
+            }
+        }
+        snprintf(expression->message, sizeof(expression->message), "%.*s", (int)size, text);
     }
     jv_free(formatted);
 }

@@ -54,9 +54,6 @@ void failures_add(struct failures *failures, const struct sl_error *error, uint6
     if (group->traceback == NULL) {
         group->traceback = copy_text(error->traceback);
     }
-    if (group->stderr_tail == NULL) {
-        group->stderr_tail = copy_text(error->stderr_tail);
-    }
     if (group->line_count < FAILURE_LINES_MAX) {
         group->lines[group->line_count++] = line;
     }
@@ -66,7 +63,6 @@ void failures_add(struct failures *failures, const struct sl_error *error, uint6
 void failures_finish(struct failures *failures) {
     for (unsigned i = 0; i < failures->group_count; i++) {
         free(failures->groups[i].traceback);
-        free(failures->groups[i].stderr_tail);
     }
     *failures = (struct failures){0};
 }
@@ -87,10 +83,6 @@ void failures_print(const struct failures *failures) {
                         group->message, lines);
         if (i == 0 && group->traceback != NULL) { /* one shows where to look; all of them are in --errors */
             console_text(group->traceback);
-        }
-        if (i == 0 && group->stderr_tail != NULL) {
-            console_message(CONSOLE_PLAIN, "last lines of that worker:");
-            console_text(group->stderr_tail);
         }
     }
     if (failures->ungrouped > 0) {

@@ -29,14 +29,19 @@ static const char *outcome_name(const struct call_report *report) {
     return report->status == 0 ? "ok" : "items_failed";
 }
 
-static void write_counts(struct sl_writer *writer, const struct results *results) {
+static void write_counts(struct sl_writer *writer, const struct call_report *report) {
+    const struct results *results = report->results;
+    uint64_t counts[SL_STATUS_COUNT] = {0};
+    if (report->dispatch != NULL) {
+        results_counts(results, report->dispatch, counts);
+    }
     sl_write_str(writer, "counts");
     sl_write_map(writer, SL_STATUS_COUNT + 2);
     for (int i = 0; i < SL_STATUS_COUNT; i++) {
-        write_count(writer, sl_status_name((enum sl_status)i), results != NULL ? results->count[i] : 0);
+        write_count(writer, sl_status_name((enum sl_status)i), counts[i]);
     }
-    write_count(writer, "bad_input", results != NULL ? results->bad_lines : 0);
-    write_count(writer, "unprintable", results != NULL ? results->unprintable : 0);
+    write_count(writer, "bad_input", results->bad_lines);
+    write_count(writer, "unprintable", results_unprintable(results));
 }
 
 static void write_input(struct sl_writer *writer, const struct call_report *report) {
@@ -76,7 +81,7 @@ enum sl_code report_write(const struct call_report *report, struct output *outpu
     sl_write_str(&writer, "error");
     write_error(&writer, report->error);
     write_input(&writer, report);
-    write_counts(&writer, report->results);
+    write_counts(&writer, report);
     write_pool(&writer, report);
     sl_write_str(&writer, "run");
     if (report->dispatch != NULL) {

@@ -66,8 +66,19 @@ void results_finish(struct results *results) {
     *results = (struct results){0};
 }
 
-bool results_any_failed(const struct results *results) {
-    return results->count[SL_STATUS_FAILED] > 0 || results->bad_lines > 0;
+uint64_t results_unprintable(const struct results *results) {
+    uint64_t total = 0;
+    for (int i = 0; i < SL_STATUS_COUNT; i++) {
+        total += results->unprintable[i];
+    }
+    return total;
+}
+
+void results_counts(const struct results *results, const struct sl_report *report, uint64_t counts[SL_STATUS_COUNT]) {
+    for (int i = 0; i < SL_STATUS_COUNT; i++) {
+        counts[i] = report->count[i] - results->unprintable[i];
+    }
+    counts[SL_STATUS_FAILED] += results_unprintable(results);
 }
 
 /* ---- values ---- */
@@ -303,8 +314,7 @@ static enum sl_code put_unprintable(struct results *results, const struct sl_out
     sl_error_copy(&failure, error);
     snprintf(failure.message, sizeof(failure.message), "the result is not JSON: %.300s%s", error->message,
              results->options->nan == NAN_ERROR ? " (--nan null prints null for NaN)" : "");
-    results->unprintable++;
-    results->count[SL_STATUS_FAILED]++;
+    results->unprintable[outcome->status]++;
     enum sl_code code = put_failed(results, outcome, SL_STATUS_FAILED, &failure, error);
     if (code == SL_OK && results->options->policy.on_error == SL_ON_ERROR_HALT) {
         code = sl_error_set(error, SL_E_NOT_SERIALIZABLE, "halted at line %" PRIu64 ": %.400s", outcome->id,
@@ -339,8 +349,6 @@ static enum sl_code put_outcome(void *context, const struct sl_outcome *outcome,
     }
     if (code == SL_E_NOT_SERIALIZABLE && (outcome->status == SL_STATUS_OK || outcome->status == SL_STATUS_ROUTED)) {
         code = put_unprintable(results, outcome, error);
-    } else {
-        results->count[outcome->status]++;
     }
     if (code == SL_OK && results->flush_each) {
         code = output_flush(&results->out, error);

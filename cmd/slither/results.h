@@ -20,8 +20,7 @@ struct results {
     struct output *routes; /* one for each --route */
     bool flush_each;       /* somebody watches */
 
-    uint64_t count[SL_STATUS_COUNT]; /* like the report's, but what could not be printed is failed */
-    uint64_t unprintable;            /* ok for the run, but without a JSON form */
+    uint64_t unprintable[SL_STATUS_COUNT]; /* for the run they were that; without a JSON form they are failed */
     uint64_t bad_lines;
     uint64_t unrouted; /* routed to a name that has no --route */
     struct failures failures;
@@ -42,8 +41,10 @@ void results_finish(struct results *results);
 struct sl_sink results_sink(struct results *results);
 /* A line that is no item: counted, and written to the errors. */
 enum sl_code results_bad_line(struct results *results, const struct bad_line *bad, struct sl_error *error);
-/* Whether a failure, or a bad line, was counted. */
-bool results_any_failed(const struct results *results);
+/* The run's counts, but what could not be printed is failed. They add up to the run's input as its own do. */
+void results_counts(const struct results *results, const struct sl_report *report, uint64_t counts[SL_STATUS_COUNT]);
+/* Items that were ok, or routed, until they were to be printed. */
+uint64_t results_unprintable(const struct results *results);
 
 /* An error as a map, as the error file and the report show it; `error` may be NULL. */
 void write_error(struct sl_writer *writer, const struct sl_error *error);
