@@ -171,7 +171,8 @@ static enum sl_code make_spec(struct sl_pool *pool, const struct sl_pool_options
     char *package_path = NULL;
     enum sl_code code = sl__package_find(pool->runtime->package_path, &package_path, error);
     if (code == SL_OK) {
-        code = sl__spec_init(&pool->spec, options, options->worker_count, package_path, (const char *const *)environ, error);
+        code = sl__spec_init(&pool->spec, options, options->worker_count, package_path, (const char *const *)environ,
+                             error);
         free(package_path);
     }
     return code;
