@@ -127,7 +127,7 @@ struct sl_mark {
     enum sl_mark_kind kind;
     const char *text; /**< reason, or name of the route; not NUL-terminated */
     size_t text_size;
-    struct sl_value payload; /**< of a route; {NULL, 0} otherwise */
+    struct sl_value payload; /**< of a route, and of an error that has one; {NULL, 0} otherwise */
 };
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */

@@ -80,14 +80,14 @@ static __attribute__((noinline)) enum sl_code check_ext(const struct sl__token *
             return fail(fault, SL_E_INVALID_DATA, offset,
                         "a mark is inside another value; slither.skip(), error() and route() stand for whole items");
         code = sl__ext_read_mark(token->payload, token->size, &out.mark, &what);
-        if (code == SL_OK && out.mark.kind == SL_MARK_ROUTE) {
+        if (code == SL_OK && out.mark.payload.size > 0) {
             size_t used;
             size_t start = (size_t)(out.mark.payload.data - data);
             code = sl__check(out.mark.payload.data, out.mark.payload.size, bounds, false, &used, fault);
             if (code != SL_OK)
                 return fail(fault, code, start + fault->offset, fault->what);
             if (used != out.mark.payload.size)
-                return fail(fault, SL_E_INVALID_DATA, start + used, "bytes follow after the payload of a route");
+                return fail(fault, SL_E_INVALID_DATA, start + used, "bytes follow after the payload of a mark");
         }
         break;
     default:

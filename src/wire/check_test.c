@@ -72,6 +72,7 @@ static const struct {
     {BYTES("\xc7\x03\x04\x01\xa1r"), SL_TYPE_MARK},
     {BYTES("\xd5\x04\x02\xa0"), SL_TYPE_MARK},
     {BYTES("\xc7\x05\x04\x03\xa1r\x91\x01"), SL_TYPE_MARK},
+    {BYTES("\xc7\x05\x04\x02\xa1r\x91\x01"), SL_TYPE_MARK}, /* an error with a payload */
 };
 
 static void well_formed_values_are_accepted_and_each_shorter_one_is_not(void **state) {
@@ -151,6 +152,7 @@ static void malformed_bytes_are_refused(void **state) {
         {BYTES("\xc7\x03\x04\x03\xa0\x91"), SL_E_INVALID_DATA},             /* with half a one */
         {BYTES("\xc7\x06\x04\x03\xa0\xd5\x04\x01\xa0"), SL_E_INVALID_DATA}, /* a mark in a mark */
         {BYTES("\x91\xd5\x04\x01\xa0"), SL_E_INVALID_DATA},                 /* a mark in a list */
+        {BYTES("\xc7\x04\x04\x02\xa0\xc0\xc0"), SL_E_INVALID_DATA},         /* an error with two */
     };
     (void)state;
     for (size_t i = 0; i < SL_COUNT_OF(cases); i++) {

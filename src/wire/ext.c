@@ -153,14 +153,14 @@ enum sl_code sl__ext_read_mark(const uint8_t *body, size_t size, struct sl_mark 
     out->kind = (enum sl_mark_kind)body[0];
     out->text = (const char *)text.payload;
     out->text_size = text.size;
-    if (out->kind == SL_MARK_ROUTE) {
-        if (at == end)
+    if (at == end) {
+        if (out->kind == SL_MARK_ROUTE)
             return invalid(what, "a route has no payload");
-        out->payload = (struct sl_value){at, (size_t)(end - at)};
-    } else {
-        if (at != end)
-            return invalid(what, "a mark that is not a route has bytes after its text");
         out->payload = (struct sl_value){NULL, 0};
+    } else {
+        if (out->kind == SL_MARK_SKIP)
+            return invalid(what, "a skip mark has bytes after its text");
+        out->payload = (struct sl_value){at, (size_t)(end - at)};
     }
     return SL_OK;
 }

@@ -441,7 +441,7 @@ void sl__put_mark_end(struct sl_writer *writer, size_t begin) {
         return;
     size_t size = writer->size - begin - 6;
     if (size > UINT32_MAX) {
-        sl__writer_fail(writer, SL_E_LIMIT, "the payload of a route is larger than 1 GiB");
+        sl__writer_fail(writer, SL_E_LIMIT, "the payload of a mark is larger than 1 GiB");
         return;
     }
     uint8_t *at = writer->data + begin + 1;
@@ -459,9 +459,9 @@ void sl__write_mark(struct sl_writer *writer, const struct sl_mark *mark) {
     if (mark->kind == SL_MARK_ROUTE && payload.size == 0)
         payload = (struct sl_value){&nil, 1};
     if (writer->depth > 0 || mark->kind < SL_MARK_SKIP || mark->kind > SL_MARK_ROUTE ||
-        (mark->kind != SL_MARK_ROUTE && payload.size > 0) || (mark->text == NULL && mark->text_size > 0)) {
+        (mark->kind == SL_MARK_SKIP && payload.size > 0) || (mark->text == NULL && mark->text_size > 0)) {
         sl__writer_fail(writer, SL_E_INVALID_ARGUMENT,
-                        "a mark is the outermost value, of a known kind, has a text, and only as a route a payload");
+                        "a mark is the outermost value, of a known kind, has a text, and as a skip no payload");
         return;
     }
     if (!sl__utf8_valid(mark->text, mark->text_size)) {
@@ -471,7 +471,7 @@ void sl__write_mark(struct sl_writer *writer, const struct sl_mark *mark) {
     if (!body_fits(writer, mark->text_size))
         return;
     size_t begin = sl__put_mark_begin(writer, mark->kind, mark->text, mark->text_size);
-    if (mark->kind == SL_MARK_ROUTE) {
+    if (payload.size > 0) {
         struct sl__bounds bounds = {writer->depth_max, writer->size_max};
         struct sl__fault fault;
         size_t used;
@@ -479,7 +479,7 @@ void sl__write_mark(struct sl_writer *writer, const struct sl_mark *mark) {
         if (code != SL_OK)
             sl__writer_fail(writer, code, fault.what);
         else if (used != payload.size)
-            sl__writer_fail(writer, SL_E_INVALID_DATA, "bytes follow after the payload of a route");
+            sl__writer_fail(writer, SL_E_INVALID_DATA, "bytes follow after the payload of a mark");
         else
             sl__put_raw(writer, payload.data, payload.size);
     }

@@ -6,7 +6,7 @@
  *   ext  1  array         u8 dtype, u8 dim_count, u8 pad, u8 0, u64 shape[dim_count], pad bytes 0, elements
  *   ext  2  buffer array  u8 dtype, u8 dim_count, 6 bytes 0, u64 buffer id, u64 offset, u64 shape[dim_count]
  *   ext  3  ref           u64 session, u64 object, u32 worker, u32 generation, type name (UTF-8, to the end)
- *   ext  4  mark          u8 kind, str text, and of a route the payload value
+ *   ext  4  mark          u8 kind, str text, the payload value of a route, and of an error if it has one
  *
  * `pad` puts the elements at a multiple of 8 from the start of the outermost value, which lies at a multiple of 8 in
  * every memory that we make. A value that was copied into another may lose that, so readers take any pad from 0 to 7.

@@ -152,12 +152,12 @@ void sl__put_ref(struct sl_writer *writer, const struct sl_ref *ref);
 
 /**
  * A mark: only ever a whole value, never inside another one. Text at most 1 GiB of UTF-8. Of a route exactly one value is put
- * between begin and end (nil for a route without payload), of the other kinds none. Returns what end needs.
+ * between begin and end (nil for a route without payload), of an error at most one, of a skip none. Returns what end needs.
  */
 size_t sl__put_mark_begin(struct sl_writer *writer, enum sl_mark_kind kind, const char *text, size_t text_size);
 void sl__put_mark_end(struct sl_writer *writer, size_t begin);
 
-/** A mark as one write, checked. `mark->payload` {NULL, 0} of a route stands for nil; of other kinds it must be that. */
+/** A mark as one write, checked. `mark->payload` {NULL, 0} of a route stands for nil; of a skip it must be that. */
 void sl__write_mark(struct sl_writer *writer, const struct sl_mark *mark);
 
 #endif
