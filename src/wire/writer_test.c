@@ -220,7 +220,7 @@ static void marks_come_back(void **state) {
     (void)state;
     for (int kind = SL_MARK_SKIP; kind <= SL_MARK_ROUTE; kind++) {
         struct sl_mark mark = {(enum sl_mark_kind)kind, "why", 3, {NULL, 0}};
-        if (kind == SL_MARK_ROUTE) {
+        if (kind != SL_MARK_SKIP) {
             mark.payload = (struct sl_value){payload, sizeof(payload)};
         }
         sl__write_mark(&writer, &mark);
@@ -231,7 +231,7 @@ static void marks_come_back(void **state) {
         assert_int_equal(got.kind, kind);
         assert_int_equal(got.text_size, 3);
         assert_memory_equal(got.text, "why", 3);
-        assert_int_equal(got.payload.size, kind == SL_MARK_ROUTE ? sizeof(payload) : 0);
+        assert_int_equal(got.payload.size, kind == SL_MARK_SKIP ? 0 : sizeof(payload));
         sl_writer_reset(&writer);
     }
     struct sl_mark bare = {SL_MARK_ROUTE, "name", 4, {NULL, 0}};
