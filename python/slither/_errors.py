@@ -16,15 +16,16 @@ def describe(exception, function, item):
     """What the host is told: name of the error code, map of details, one line. `function` is bytes or None, `item` an index or None."""
     name = function.decode("utf-8", "replace") if function is not None else ""
     code, message, shown = classify(exception, name)
+    kind = type_name(shown if shown is not None else exception)
     details = {
         "code": code,
         "message": cut_start(clean(message), MESSAGE_MAX),
-        "type": type_name(exception),
+        "type": kind,
         "traceback": traceback_of(shown),
         "item": item,
     }
-    line = details["message"] if code != "python_exception" else "%s: %s" % (type_name(exception), details["message"])
-    return code, details, line if details["message"] else type_name(exception)
+    line = details["message"] if code != "python_exception" else "%s: %s" % (kind, details["message"])
+    return code, details, line if details["message"] else kind
 
 
 def classify(exception, name):

@@ -419,6 +419,15 @@ static int run_request(struct server *server, const struct sl__request *request)
     return sl__life()->forked ? -1 : status;
 }
 
+/*
+ * Handlers that the user's code has set; what they raise has nobody to go to between two batches. A signal that comes in the
+ * short time between this and falling asleep is handled with the next batch.
+ */
+static void run_signal_handlers(void) {
+    if (SL_UNLIKELY(PyErr_CheckSignals() < 0))
+        PyErr_WriteUnraisable(NULL);
+}
+
 static int serve(struct server *server) {
     struct sl__life *life = sl__life();
     while (atomic_load_explicit(&life->stop, memory_order_acquire) == 0) {
@@ -429,12 +438,11 @@ static int serve(struct server *server) {
             if (run_request(server, &request) < 0)
                 return -1;
         } else if (code == SL_E_AGAIN) {
+            run_signal_handlers();
             Py_BEGIN_ALLOW_THREADS;
             sl__lane_wait_request(server->lane, &life->stop);
             Py_END_ALLOW_THREADS;
-            /* Handlers that the user's code has set; what they raise has nobody to go to between two batches. */
-            if (SL_UNLIKELY(PyErr_CheckSignals() < 0))
-                PyErr_WriteUnraisable(NULL);
+            run_signal_handlers();
         } else {
             raise_lane(server, &error);
             return -1;

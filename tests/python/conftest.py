@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the tests of the Python side share. They need the worker package: PYTHONPATH=BUILD/python."""
 import os
+import textwrap
 
 import pytest
 from hypothesis import settings
@@ -13,3 +14,28 @@ settings.load_profile(os.environ.get("SLITHER_HYPOTHESIS_PROFILE", "default"))
 @pytest.fixture
 def numpy():
     return pytest.importorskip("numpy", reason="numpy is not installed for this interpreter")
+
+
+@pytest.fixture
+def module(tmp_path):
+    """module(source, name="m") writes a module into the directory that workers of the test start in."""
+    def write(source, name="m"):
+        (tmp_path / (name + ".py")).write_text(textwrap.dedent(source), encoding="utf-8")
+        return tmp_path
+    return write
+
+
+@pytest.fixture
+def worker(tmp_path):
+    """worker(**options) starts a worker in that directory; it is gone when the test ends."""
+    import harness
+    if not harness.program().exists():
+        pytest.skip("%s has not been built; set SLITHER_BUILD to the build directory" % harness.program())
+    started = []
+
+    def start(**options):
+        started.append(harness.Worker(tmp_path, **options))
+        return started[-1]
+    yield start
+    for each in started:
+        each.__exit__()

@@ -4,10 +4,12 @@
  * output, each a value behind its size in 4 bytes. It lets the tests of the Python side see a worker through nothing
  * but lane/lane.h and lane/handshake.h. Commands and answers are listed at the end, with what runs them.
  */
+#include <linux/sockios.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <slither/value.h>
@@ -163,6 +165,11 @@ static enum sl_code start(struct sl_value command, struct sl_writer *out) {
         code = sl__spawn(&spawn, &host.pid, &host.pidfd, &host.error);
     }
     sl__close(&null);
+    int out_fd = (int)number_at(command, "stdout", 1), err_fd = (int)number_at(command, "stderr", 2);
+    if (out_fd > 2 && err_fd > 2) { /* so that their readers see the end of the worker */
+        sl__close(&out_fd);
+        sl__close(&err_fd);
+    }
     if (code == SL_OK) {
         code = send_config(command, fds);
     }
@@ -206,6 +213,14 @@ static enum sl_code stop(struct sl_writer *out) {
         code = sl__packet_send(host.life, message.data, message.size, NULL, 0, 0, &host.error);
     }
     sl_writer_finish(&writer);
+    /* Until it has been taken out of the queue, so that a test knows that the worker is about to act on it. */
+    int unread = 1;
+    while (code == SL_OK && unread > 0 && ioctl(host.life, SIOCOUTQ, &unread) == 0) {
+        struct pollfd ended = {.fd = host.pidfd, .events = POLLIN};
+        if (poll(&ended, 1, 1) > 0) {
+            break;
+        }
+    }
     sl_write_nil(out);
     return code;
 }
@@ -248,7 +263,12 @@ static enum sl_code put_items(struct sl_value command, uint32_t *count) {
     while (code == SL_OK && sl_iter_next(&iter, NULL, &item)) {
         struct sl_value whole;
         sl_writer_reset(&writer);
-        sl_write_value(&writer, item);
+        struct sl_array array;
+        if (sl_value_array(item, &array) == SL_OK) {
+            sl_write_array(&writer, array.dtype, array.dim_count, array.shape, array.data);
+        } else {
+            sl_write_value(&writer, item);
+        }
         code = sl_writer_end(&writer, &whole, &host.error);
         if (code == SL_OK) {
             code = put(whole.data, whole.size);
