@@ -219,7 +219,9 @@ static enum sl_code pull_item(void *context, struct sl_item *item, struct sl_err
     struct sl_source source = input_source(call->input);
     enum sl_code code = source.next(source.context, item, error);
     if (code != SL_OK && code != SL_E_AGAIN && code != SL_E_END) {
+        /* The items before the trouble are none the worse for it: they are finished, as at an end. */
         sl_error_copy(&call->cause, error);
+        code = SL_E_END;
     }
     return code;
 }
@@ -378,7 +380,7 @@ static enum sl_code run_items(struct call *call) {
     call->ran = true;
     enter_phase(call, PHASE_RUNNING);
     code = sl_dispatch_run(call->pool, &dispatch, source, &sink, &call->report, &call->error);
-    if ((code == SL_E_SOURCE || code == SL_E_SINK) && call->cause.code != SL_OK) {
+    if ((code == SL_OK || code == SL_E_SINK) && call->cause.code != SL_OK) {
         sl_error_copy(&call->error, &call->cause); /* the file and the line, without the run's words around them */
     }
     return code;

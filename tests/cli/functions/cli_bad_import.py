@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+raise RuntimeError("cannot be imported today")
