@@ -147,8 +147,8 @@ enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struc
     sl__bell_init(&run->own_bell);
     run->bell = run->options.control != NULL ? &run->options.control->bell : &run->own_bell;
     run->waiter.bell = run->bell;
-    sl__spin_init(&run->spin);
-    run->processor_count = sl__processor_count();
+    run->processor_count = pool != NULL ? sl__pool_processors(pool) : 1;
+    sl__spin_init_as(&run->spin, run->processor_count < 2);
     run->start_ns = sl__clock_now_ns();
     run->progress_ns = run->start_ns + (uint64_t)run->options.progress_ms * 1000000;
     if (run->options.run_timeout_ms != 0) {

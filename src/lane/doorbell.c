@@ -74,7 +74,10 @@ void sl__bell_ring(struct sl__bell *bell) {
 /* ---- spin ------------------------------------------------------------------------------------------------------ */
 
 void sl__spin_init(struct sl__spin *spin) {
-    bool alone = sl__processor_affinity() < 2;
+    sl__spin_init_as(spin, sl__processor_affinity() < 2);
+}
+
+void sl__spin_init_as(struct sl__spin *spin, bool alone) {
     spin->budget_ns = alone ? 0 : SPIN_START_NS;
     spin->misses = alone ? SPIN_NEVER : 0;
 }

@@ -26,6 +26,10 @@ uint32_t sl__pool_capacity(const struct sl_pool *pool) {
     return pool->worker_count;
 }
 
+uint32_t sl__pool_processors(const struct sl_pool *pool) {
+    return pool->processor_count;
+}
+
 /* ---- acquire -------------------------------------------------------------------------------------------------- */
 
 static void line_changed(struct sl_pool *pool) {

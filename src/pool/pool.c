@@ -150,6 +150,7 @@ static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_po
     pthread_cond_init(&pool->changed, NULL);
     pool->runtime = runtime;
     pool->worker_count = options->worker_count;
+    pool->processor_count = sl__processor_count();
     pool->waiter_max = options->waiter_max;
     pool->restart_backoff_ms = options->restart_backoff_ms;
     pool->restart_window_ms = options->restart_window_ms;

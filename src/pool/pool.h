@@ -56,6 +56,7 @@ struct sl_pool {
     char *name;
     struct sl__spec spec;
     uint32_t worker_count;
+    uint32_t processor_count;
     uint32_t waiter_max;
     uint32_t restart_backoff_ms;
     uint32_t restart_window_ms;

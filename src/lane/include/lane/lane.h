@@ -73,7 +73,10 @@ struct sl__spin {
     uint32_t budget_ns;
     uint32_t misses;
 };
+/* Asks the system whether there is a second processor. */
 void sl__spin_init(struct sl__spin *spin);
+/* For who knows the answer: two calls to the system are much beside one small batch. */
+void sl__spin_init_as(struct sl__spin *spin, bool alone);
 
 /* ---- bytes that a reply owns ---------------------------------------------------------------------------------- */
 

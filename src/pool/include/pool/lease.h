@@ -37,6 +37,9 @@ struct sl__waiter {
 /* Workers that the pool has, dead or alive: an upper bound of leases at one time. */
 uint32_t sl__pool_capacity(const struct sl_pool *pool);
 
+/* Processors that this process could use when the pool was created; asking the system costs more than a small batch. */
+uint32_t sl__pool_processors(const struct sl_pool *pool);
+
 /*
  * A lane of `worker` (or of any), if one is idle and nobody has waited for it longer; never blocks.
  *   SL_OK              *lease is the caller's; the waiter is no longer queued
