@@ -9,7 +9,8 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
-#include <time.h>
+
+#include "testing/fixture.h"
 
 #define WORKERS 4
 #define WAITERS 8
@@ -167,8 +168,7 @@ static void who_leaves_lets_the_next_one_up(void **unused) {
  */
 static void rung_and_granted_are_the_same(void **unused) {
     (void)unused;
-    unsigned seed = (unsigned)time(NULL);
-    print_message("seed %u\n", seed);
+    unsigned seed = test_seed();
     for (int round = 0; round < 300; round++) {
         struct line *line = begin();
         bool idle[WORKERS] = {false};

@@ -115,6 +115,13 @@ void await_loss(struct seeker *seeker, struct sl__lease *lease) {
     }
 }
 
+unsigned test_seed(void) {
+    const char *given = getenv("SLITHER_TEST_SEED");
+    unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
+    print_message("seed %u\n", seed);
+    return seed;
+}
+
 struct sl_pool_stats stats_of(struct sl_pool *pool) {
     struct sl_pool_stats stats = SL_POOL_STATS_INIT;
     sl_pool_stats(pool, &stats);

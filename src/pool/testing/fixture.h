@@ -40,6 +40,9 @@ enum sl_code seek(struct sl_pool *pool, struct seeker *seeker, uint32_t worker, 
 /* Waits until the lease is lost. */
 void await_loss(struct seeker *seeker, struct sl__lease *lease);
 
+/* Drawn from the clock, or $SLITHER_TEST_SEED; printed. */
+unsigned test_seed(void);
+
 struct sl_pool_stats stats_of(struct sl_pool *pool);
 /* Waits until that many workers are ready; polls, for there is no event for outsiders. */
 void await_ready(struct sl_pool *pool, uint32_t ready_count);

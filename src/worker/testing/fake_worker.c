@@ -148,6 +148,7 @@ static void step(const char *name, const char *argument) {
     } else if (strcmp(name, "exit") == 0) {
         _exit(atoi(argument));
     } else if (strcmp(name, "signal") == 0) {
+        signal(atoi(argument), SIG_DFL); /* a sanitizer may have put its own handler there */
         raise(atoi(argument));
     } else if (strcmp(name, "hang") == 0) {
         hang();
