@@ -137,6 +137,8 @@ static void malformed_bytes_are_refused(void **state) {
         {BYTES("\xc7\x18\x02\x01\x00\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\x7f"),
          SL_E_INVALID_DATA},
         {BYTES("\xc7\x19\x02\x01\x00\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\0"), SL_E_INVALID_DATA},
+        {BYTES("\xc7\x20\x02\x01\x01\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x80"),
+         SL_E_INVALID_DATA}, /* 2^63 bytes of elements */
         {BYTES("\xc7\x17\x03\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0"), SL_E_INVALID_DATA},
         {BYTES("\xc7\x19\x03\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\xff"), SL_E_INVALID_UTF8},
         {BYTES("\xc7\x00\x04"), SL_E_INVALID_DATA},     /* mark without a kind */
@@ -159,6 +161,28 @@ static void malformed_bytes_are_refused(void **state) {
         enum sl_code code = check(cases[i].bytes, cases[i].size, NULL);
         if (code != cases[i].code) {
             fail_msg("case %zu: %s where %s was expected", i, sl_code_name(code), sl_code_name(cases[i].code));
+        }
+    }
+}
+
+/* Sizes are looked at in several ways; in none of them may a byte be missed. */
+static void a_bad_byte_is_found_at_each_place_of_texts_of_each_size(void **state) {
+    uint8_t bytes[2 + 150];
+    (void)state;
+    for (size_t size = 0; size <= 150; size++) {
+        bytes[0] = 0xd9;
+        bytes[1] = (uint8_t)size;
+        memset(bytes + 2, 'x', size);
+        assert_int_equal(check(bytes, 2 + size, NULL), SL_OK);
+        for (size_t place = 0; place < size; place++) {
+            bytes[2 + place] = 0x80;
+            assert_int_equal(check(bytes, 2 + size, NULL), SL_E_INVALID_UTF8);
+            if (place + 1 < size) {
+                memcpy(bytes + 2 + place, "\xc3\xa9", 2);
+                assert_int_equal(check(bytes, 2 + size, NULL), SL_OK);
+                bytes[3 + place] = 'x';
+            }
+            bytes[2 + place] = 'x';
         }
     }
 }
@@ -398,6 +422,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(well_formed_values_are_accepted_and_each_shorter_one_is_not),
         cmocka_unit_test(malformed_bytes_are_refused),
+        cmocka_unit_test(a_bad_byte_is_found_at_each_place_of_texts_of_each_size),
         cmocka_unit_test(no_bytes_are_no_value),
         cmocka_unit_test(errors_say_where_and_what),
         cmocka_unit_test(depth_is_bounded_exactly),

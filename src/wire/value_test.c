@@ -220,6 +220,38 @@ static void both_halves_of_the_token_reader_agree(void **state) {
     }
 }
 
+/* Whoever takes memory for as many entries as a header says relies on it. */
+static void counts_never_exceed_what_the_bytes_could_hold(void **state) {
+    static const struct {
+        const char *bytes;
+        size_t size;
+        bool fits;
+    } cases[] = {
+        {"\x92\xc0\xc0", 3, true},
+        {"\x92\xc0", 2, false},
+        {"\x82\xc0\xc0\xc0\xc0", 5, true},
+        {"\x82\xc0\xc0\xc0", 4, false},
+        {"\xdc\x00\x02\xc0\xc0", 5, true},
+        {"\xdc\x00\x02\xc0", 4, false},
+        {"\xdd\x00\x00\x00\x02\xc0\xc0", 7, true},
+        {"\xdd\x00\x00\x00\x02\xc0", 6, false},
+        {"\xdd\xff\xff\xff\xff\xc0", 6, false},
+        {"\xde\x00\x01\xc0\xc0", 5, true},
+        {"\xde\x00\x01\xc0", 4, false},
+        {"\xdf\x00\x00\x00\x01\xc0\xc0", 7, true},
+        {"\xdf\x00\x00\x00\x01\xc0", 6, false},
+        {"\xdf\x80\x00\x00\x00\xc0", 6, false}, /* twice that is 0 in 32 bits */
+    };
+    (void)state;
+    for (size_t i = 0; i < SL_COUNT_OF(cases); i++) {
+        uint8_t *copy = testing_copy(cases[i].bytes, cases[i].size);
+        const uint8_t *at = copy;
+        struct sl__token token;
+        assert_int_equal(sl__token_read(&at, copy + cases[i].size, &token), cases[i].fits);
+        free(copy);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types_have_names),
@@ -230,6 +262,7 @@ int main(void) {
         cmocka_unit_test(maps_are_read_by_key_and_the_last_one_wins),
         cmocka_unit_test(entries_come_in_order_and_end),
         cmocka_unit_test(containers_that_are_cut_off_end_early),
+        cmocka_unit_test(counts_never_exceed_what_the_bytes_could_hold),
         cmocka_unit_test(both_halves_of_the_token_reader_agree),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
