@@ -58,7 +58,7 @@ static enum sl_code check_options(struct sl__run *run, struct sl_error *error) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT,
                             "dispatch option function is missing; give the Python function as \"module:function\"");
     }
-    if (run->pool != NULL && (strchr(o->function, ':') == NULL || strlen(o->function) > SL__RUN_FUNCTION_MAX)) {
+    if (strlen(o->function) > SL__RUN_FUNCTION_MAX || (run->pool != NULL && strchr(o->function, ':') == NULL)) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT,
                             "dispatch option function is \"%.80s\", expected \"module:function\" of at most %d bytes",
                             o->function, SL__RUN_FUNCTION_MAX);
@@ -126,6 +126,12 @@ enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struc
         return sl_error_set(error, SL_E_INVALID_ARGUMENT,
                             "a dispatch needs a pool or, in its options, an executor; it has %s",
                             pool == NULL ? "neither" : "both");
+    }
+    if (pool != NULL && sl__pool_foreign(pool)) {
+        return sl_error_set(
+            error, SL_E_INVALID_ARGUMENT,
+            "this process is a forked child of the one that made the pool, and must not use it; make a pool "
+            "of its own after the fork");
     }
     enum sl_code code = check_options(run, error);
     if (code == SL_OK) {
@@ -246,6 +252,7 @@ static void wait_for_something(struct sl__run *run, uint32_t bell_seen, uint64_t
             run->wait_lanes[count++] = seat->lease->lane;
         }
     }
+    sl__run_release_open(run);
     sl__run_release_idle(run);
     if (run->waiter.queued && run->waiting.count == 0 && !run->has_held) {
         sl__pool_forget_waiter(run->pool, &run->waiter); /* it must not stand before those who still want a lane */
@@ -253,7 +260,6 @@ static void wait_for_something(struct sl__run *run, uint32_t bell_seen, uint64_t
     /* Spinning needs a processor that no busy worker wants. */
     bool may_spin = count > 0 && count < run->processor_count;
     sl__lanes_wait(run->wait_lanes, count, run->bell, bell_seen, next_deadline(run, now), &run->spin, may_spin);
-    run->source_dry = false;
 }
 
 /* ---- the wheel ------------------------------------------------------------------------------------------------------- */
@@ -274,11 +280,12 @@ enum sl_code sl__run_next(struct sl__run *run, struct sl_outcome *outcome) {
         }
         uint32_t bell_seen = atomic_load(&run->bell->value);
         uint64_t now = sl__clock_now_ns();
+        run->source_dry = false; /* of what rang before the bell was read only this turn can know */
         report_progress(run, now);
         look_at_control(run, now);
         sl__run_harvest(run, now);
         sl__run_send_waiting(run, now);
-        sl__run_intake(run, now);
+        bool more = sl__run_intake(run, now);
         if (run->ending >= SL__STOPPING) {
             look_at_control(run, now); /* what ended just now leaves nothing behind that would have to be waited for */
         }
@@ -292,7 +299,9 @@ enum sl_code sl__run_next(struct sl__run *run, struct sl_outcome *outcome) {
             run->order_lost = true; /* an item's outcome was lost for lack of memory: nothing waits behind it */
             continue;
         }
-        wait_for_something(run, bell_seen, now);
+        if (!more) {
+            wait_for_something(run, bell_seen, now);
+        }
     }
 }
 

@@ -13,6 +13,9 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "run.h"
+#include "sys/clock.h"
+
+#define TURN_NS 1000000u /* after so long intake lets the others have a turn */
 
 enum placed { PLACED, NO_SEAT, NO_BYTES };
 
@@ -57,7 +60,7 @@ static void bucket_remove(struct sl__run *run, struct sl__batch *batch) {
 
 /* ---- closing -------------------------------------------------------------------------------------------------------- */
 
-static void close_open(struct sl__run *run, uint64_t now) {
+static void close_open(struct sl__run *run) {
     struct sl__batch *batch = run->open;
     struct sl__seat *seat = run->open_seat;
     run->open = NULL;
@@ -67,7 +70,7 @@ static void close_open(struct sl__run *run, uint64_t now) {
         return;
     }
     struct sl_error error = SL_ERROR_INIT;
-    if (sl__seat_commit(run, seat, batch, now, &error) != SL_OK) {
+    if (sl__seat_commit(run, seat, batch, &error) != SL_OK) {
         sl__settle_all(run, batch, SL_STATUS_FAILED, &error);
         sl_error_finish(&error);
     }
@@ -78,47 +81,49 @@ static void close_bucket(struct sl__run *run, struct sl__batch *batch) {
     sl__list_push_back(&run->waiting, &batch->link);
 }
 
-static void close_all(struct sl__run *run, uint64_t now) {
-    if (run->open != NULL) {
-        close_open(run, now);
+/* Whether one batch more may fly or wait for it: what is closed beyond that would only leave its bucket too early. */
+static bool may_close(const struct sl__run *run) {
+    return run->flying_count + run->waiting.count < run->options.max_in_flight;
+}
+
+/* The filling batch whose first item came first, or NULL. */
+static struct sl__batch *oldest_filling(const struct sl__run *run) {
+    struct sl__link *link = sl__list_first(&run->buckets);
+    struct sl__batch *bucket = link == NULL ? NULL : SL_CONTAINER_OF(link, struct sl__batch, link);
+    if (run->open == NULL || (bucket != NULL && bucket->entries[0].sequence < run->open->entries[0].sequence)) {
+        return bucket;
     }
-    struct sl__link *link;
-    while ((link = sl__list_first(&run->buckets)) != NULL) {
-        close_bucket(run, SL_CONTAINER_OF(link, struct sl__batch, link));
+    return run->open;
+}
+
+/* Closes the oldest filling batch. False when there is none, or none may be closed. */
+static bool close_oldest(struct sl__run *run, uint64_t now) {
+    struct sl__batch *batch = may_close(run) ? oldest_filling(run) : NULL;
+    if (batch == NULL) {
+        return false;
     }
+    if (batch == run->open) {
+        close_open(run);
+    } else {
+        close_bucket(run, batch);
+    }
+    sl__run_send_waiting(run, now);
+    return true;
+}
+
+static uint64_t oldest_deadline(const struct sl__run *run) {
+    const struct sl__batch *batch = run->options.max_delay_ms == 0 ? NULL : oldest_filling(run);
+    return batch == NULL ? 0 : batch->first_ns + (uint64_t)run->options.max_delay_ms * 1000000;
 }
 
 static void close_overdue(struct sl__run *run, uint64_t now) {
-    if (run->options.max_delay_ms == 0) {
-        return;
-    }
-    uint64_t delay = (uint64_t)run->options.max_delay_ms * 1000000;
-    if (run->open != NULL && now >= run->open->first_ns + delay) {
-        close_open(run, now);
-    }
-    struct sl__link *link;
-    while ((link = sl__list_first(&run->buckets)) != NULL) {
-        struct sl__batch *batch = SL_CONTAINER_OF(link, struct sl__batch, link);
-        if (now < batch->first_ns + delay) {
-            break; /* oldest first: the others are younger */
-        }
-        close_bucket(run, batch);
+    uint64_t deadline;
+    while ((deadline = oldest_deadline(run)) != 0 && now >= deadline && close_oldest(run, now)) {
     }
 }
 
 uint64_t sl__run_intake_deadline(const struct sl__run *run) {
-    if (run->options.max_delay_ms == 0) {
-        return 0;
-    }
-    uint64_t first = UINT64_MAX;
-    if (run->open != NULL) {
-        first = run->open->first_ns;
-    }
-    struct sl__link *link = sl__list_first(&run->buckets);
-    if (link != NULL) {
-        first = SL_MIN(first, SL_CONTAINER_OF(link, struct sl__batch, link)->first_ns);
-    }
-    return first == UINT64_MAX ? 0 : first + (uint64_t)run->options.max_delay_ms * 1000000;
+    return may_close(run) ? oldest_deadline(run) : 0; /* else a reply comes first */
 }
 
 void sl__run_cancel_unsent(struct sl__run *run) {
@@ -150,7 +155,8 @@ void sl__run_cancel_unsent(struct sl__run *run) {
 
 static enum sl_code check_item(const struct sl__run *run, const struct sl_item *item, struct sl_error *error) {
     if (item->value.size == 0) {
-        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "the source gave an item without a value; write nil for none");
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                            "the source gave an item without a value; write nil for none");
     }
     if (item->value.size > UINT32_MAX || item->value.size > run->options.max_in_flight_bytes) {
         return sl_error_set(error, SL_E_LIMIT,
@@ -169,67 +175,61 @@ static enum sl_code check_item(const struct sl__run *run, const struct sl_item *
     return SL_OK;
 }
 
-/* Pulls the next item into `held`. False when there is none now. */
+/* Pulls the next item into `held`, unless it fails at once. False when there is none now. */
 static bool pull(struct sl__run *run) {
-    while (!run->has_held) {
-        if (run->source_over || run->source_dry || run->ending != SL__RUNNING) {
-            return false;
-        }
-        struct sl_error error = SL_ERROR_INIT;
-        memset(&run->held, 0, sizeof run->held);
-        enum sl_code code = run->source.next(run->source.context, &run->held, &error);
-        if (code == SL_E_AGAIN) {
-            run->source_dry = true;
-            return false;
-        }
-        if (code == SL_E_END) {
-            run->source_over = true;
-            sl__run_end(run, SL__DRAINING, NULL);
-            return false;
-        }
+    if (run->has_held) {
+        return true;
+    }
+    if (run->source_over || run->source_dry || run->ending != SL__RUNNING) {
+        return false;
+    }
+    struct sl_error error = SL_ERROR_INIT;
+    memset(&run->held, 0, sizeof run->held);
+    enum sl_code code = run->source.next(run->source.context, &run->held, &error);
+    if (code == SL_E_AGAIN) {
+        run->source_dry = true;
+        return false;
+    }
+    if (code == SL_E_END) {
+        run->source_over = true;
+        sl__run_end(run, SL__DRAINING, NULL);
+        return false;
+    }
+    if (code != SL_OK) {
+        run->source_over = true;
+        sl_error_set(&error, SL_E_SOURCE, "the source failed after %llu items with %s: %.400s",
+                     (unsigned long long)run->report->input, sl_code_name(code),
+                     error.message[0] != '\0' ? error.message : sl_code_text(code));
+        sl__run_end(run, SL__DRAINING, &error);
+        sl_error_finish(&error);
+        return false;
+    }
+    run->report->input++;
+    run->held_placement = (struct sl_placement){0};
+    code = check_item(run, &run->held, &error);
+    if (code == SL_OK && run->options.strategy.place != NULL) {
+        code = run->options.strategy.place(run->options.strategy.context, &run->held, &run->held_placement, &error);
         if (code != SL_OK) {
-            run->source_over = true;
-            char cause[SL_ERROR_MESSAGE_SIZE];
-            memcpy(cause, error.message, sizeof cause);
-            sl_error_set(&error, SL_E_SOURCE, "the source failed after %llu items with %s: %.400s",
-                         (unsigned long long)run->report->input, sl_code_name(code),
-                         cause[0] != '\0' ? cause : sl_code_text(code));
-            sl__run_end(run, SL__STOPPING, &error);
-            sl_error_finish(&error);
-            return false;
-        }
-        run->report->input++;
-        run->has_held = true;
-        run->held_placement = (struct sl_placement){0};
-        code = check_item(run, &run->held, &error);
-        if (code == SL_OK && run->options.strategy.place != NULL) {
-            code = run->options.strategy.place(run->options.strategy.context, &run->held, &run->held_placement, &error);
-            if (code != SL_OK) {
-                char cause[SL_ERROR_MESSAGE_SIZE];
-                memcpy(cause, error.message, sizeof cause);
-                sl_error_set(&error, SL_E_STRATEGY, "strategy %s cannot place the item: %.400s",
-                             run->options.strategy.name != NULL ? run->options.strategy.name : "(unnamed)",
-                             cause[0] != '\0' ? cause : sl_code_text(code));
-            } else if (run->held_placement.key != 0) {
-                sl__run_count_key(run, run->held_placement.key, run->held_placement.key_value);
-            }
-        }
-        if (code != SL_OK) {
-            run->has_held = false;
-            sl__settle_single(run, &run->held, SL_STATUS_FAILED, &error);
-            sl_error_finish(&error);
-            if (sl__order_ready(run)) {
-                return false; /* a source of bad items only must not fill the memory with outcomes */
-            }
+            sl_error_set(&error, SL_E_STRATEGY, "strategy %s cannot place the item: %.400s",
+                         run->options.strategy.name != NULL ? run->options.strategy.name : "(unnamed)",
+                         error.message[0] != '\0' ? error.message : sl_code_text(code));
+        } else if (run->held_placement.key != 0) {
+            sl__run_count_key(run, run->held_placement.key, run->held_placement.key_value);
         }
     }
+    run->has_held = code == SL_OK;
+    if (code != SL_OK) {
+        sl__settle_single(run, &run->held, SL_STATUS_FAILED, &error);
+    }
+    sl_error_finish(&error);
     return true;
 }
 
 /* ---- placing -------------------------------------------------------------------------------------------------------- */
 
 /* Writes the held item to the end of the batch. On failure the batch is as it was. */
-static enum sl_code append(struct sl__run *run, struct sl__batch *batch, struct sl__seat *seat, struct sl_error *error) {
+static enum sl_code append(struct sl__run *run, struct sl__batch *batch, struct sl__seat *seat,
+                           struct sl_error *error) {
     const struct sl_item *item = &run->held;
     struct sl__entry entry = {.sequence = run->next_sequence, .id = item->id, .size = (uint32_t)item->value.size};
     uint8_t *memory;
@@ -293,8 +293,7 @@ static bool must_close_before(const struct sl__run *run, const struct sl__batch 
     const struct sl_placement *placement = &run->held_placement;
     return placement->close_before ||
            (placement->weight > 0 && batch->count > 0 &&
-            (batch->weight >= run->options.max_weight ||
-             placement->weight > run->options.max_weight - batch->weight));
+            (batch->weight >= run->options.max_weight || placement->weight > run->options.max_weight - batch->weight));
 }
 
 static void fail_held(struct sl__run *run, const struct sl_error *error) {
@@ -302,10 +301,27 @@ static void fail_held(struct sl__run *run, const struct sl_error *error) {
     sl__settle_single(run, &run->held, SL_STATUS_FAILED, error);
 }
 
+/* The filling batch got no item: no worker is to see it. */
+static void drop_open(struct sl__run *run) {
+    struct sl__batch *batch = run->open;
+    SL_ASSERT(batch->count == 0);
+    if (run->open_seat != NULL) {
+        sl__lane_abort(run->open_seat->lease->lane);
+    }
+    run->open = NULL;
+    run->open_seat = NULL;
+    sl__batch_put(run, batch);
+}
+
+/* When the held item came: the source may have taken its time since the turn began. */
+static uint64_t arrival(const struct sl__run *run, uint64_t now) {
+    return run->options.max_delay_ms == 0 ? now : sl__clock_now_ns();
+}
+
 static enum placed place_unkeyed(struct sl__run *run, uint64_t now) {
     struct sl_error error = SL_ERROR_INIT;
-    if (run->open != NULL && run->open->count > 0 && must_close_before(run, run->open)) {
-        close_open(run, now);
+    if (run->open != NULL && must_close_before(run, run->open)) {
+        close_open(run);
         return PLACED; /* the item is still held; the window may be full now */
     }
     if (run->open == NULL) {
@@ -329,7 +345,7 @@ static enum placed place_unkeyed(struct sl__run *run, uint64_t now) {
             sl_error_finish(&error);
             return PLACED;
         }
-        batch->first_ns = now;
+        batch->first_ns = arrival(run, now);
         batch->lane_size = seat != NULL ? run->head_size : 0;
         run->open = batch;
         run->open_seat = seat;
@@ -337,15 +353,18 @@ static enum placed place_unkeyed(struct sl__run *run, uint64_t now) {
     enum sl_code code = append(run, run->open, run->open_seat, &error);
     if (code != SL_OK) {
         if (run->open->count > 0 && code == SL_E_LIMIT && run->results == NULL) {
-            close_open(run, now); /* what is in it goes; the item gets a payload of its own */
+            close_open(run); /* what is in it goes; the item gets a payload of its own */
         } else {
+            if (run->open->count == 0) {
+                drop_open(run);
+            }
             fail_held(run, &error);
         }
         sl_error_finish(&error);
         return PLACED;
     }
     if (is_full(run, run->open)) {
-        close_open(run, now);
+        close_open(run);
     }
     return PLACED;
 }
@@ -354,8 +373,9 @@ static uint32_t worker_of_key(const struct sl__run *run, uint64_t key) {
     if (run->pool == NULL) {
         return SL__ANY_WORKER;
     }
-    /* The same in each run and after each restart: it depends on the key and the pool's size only. */
-    return (uint32_t)((key >> 32) * run->seat_capacity >> 32);
+    /* The same in each run and after each restart: it depends on the key and the pool's size only. Keys of a strategy of
+     * the user's may be small numbers, hence the mixing. */
+    return (uint32_t)((key * 0x9e3779b97f4a7c15u >> 32) * run->seat_capacity >> 32);
 }
 
 static enum placed place_keyed(struct sl__run *run, uint64_t now) {
@@ -371,7 +391,7 @@ static enum placed place_keyed(struct sl__run *run, uint64_t now) {
         if (batch == NULL && (batch = sl__batch_get(run)) != NULL) {
             batch->key = key;
             batch->worker = worker_of_key(run, key);
-            batch->first_ns = now;
+            batch->first_ns = arrival(run, now);
             *bucket_slot(run, key) = batch;
             sl__list_push_back(&run->buckets, &batch->link);
         }
@@ -404,22 +424,41 @@ static enum placed place_held(struct sl__run *run, uint64_t now) {
 }
 
 static bool window_open(const struct sl__run *run) {
-    return run->flying_count + run->waiting.count < run->options.max_in_flight &&
-           run->done_count < run->options.reorder_max;
+    /* As many as could be finished while one of those that fly, or one that is still filling, keeps them all waiting. */
+    uint64_t going = run->flying_count + run->waiting.count;
+    return may_close(run) && run->done_count + going < run->options.reorder_max + (uint64_t)(going > 0);
 }
 
-void sl__run_intake(struct sl__run *run, uint64_t now) {
+/* The turn has lasted: there may be replies, or a batch that is due. The source's time counts too, it may block. */
+static bool turn_over(const struct sl__run *run, uint64_t batches_before, uint64_t now) {
+    bool sent = run->report->batch_count + run->flying_count + run->waiting.count != batches_before;
+    return (sent || run->options.max_delay_ms != 0) && sl__clock_now_ns() - now > TURN_NS;
+}
+
+bool sl__run_intake(struct sl__run *run, uint64_t now) {
     enum placed placed = PLACED;
+    uint64_t batches = run->report->batch_count + run->flying_count + run->waiting.count;
     close_overdue(run, now);
     while (placed == PLACED && run->ending < SL__STOPPING && window_open(run) && pull(run)) {
-        placed = place_held(run, now);
+        if (run->has_held) {
+            placed = place_held(run, now);
+        }
         if (run->waiting.count > 0) {
             sl__run_send_waiting(run, now);
         }
+        if (sl__order_ready(run) || turn_over(run, batches, now)) {
+            return true;
+        }
+    }
+    if (run->ending >= SL__STOPPING) {
+        return false;
     }
     if (placed == NO_BYTES || (run->ending == SL__DRAINING && !run->has_held)) {
         /* Filling batches will not grow any more, or hold the bytes that the next item needs: out with them. */
-        close_all(run, now);
-        sl__run_send_waiting(run, now);
+        while (close_oldest(run, now)) {
+        }
+    } else if (run->flying_count + run->waiting.count == 0 && !window_open(run)) {
+        (void)close_oldest(run, now); /* what is finished waits for an item in there, and nothing else will move it */
     }
+    return false;
 }

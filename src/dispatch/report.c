@@ -7,6 +7,7 @@
 #include <slither/json.h>
 
 #include "base/macros.h"
+#include "base/utf8.h"
 #include "run.h"
 #include "sys/clock.h"
 
@@ -88,8 +89,7 @@ static void add_ids(struct sl_report_error *added, const struct sl__entry *entri
 
 void sl__report_add_error(struct sl__run *run, const struct sl__batch *batch, const struct sl_error *error,
                           bool final) {
-    struct sl_report_error *added =
-        add_error(run, error, batch->count > 0 ? batch->entries[0].attempts : 0, final);
+    struct sl_report_error *added = add_error(run, error, batch->count > 0 ? batch->entries[0].attempts : 0, final);
     if (added != NULL) {
         add_ids(added, batch->entries, batch->count);
     }
@@ -127,8 +127,11 @@ void sl__run_count_key(struct sl__run *run, uint64_t hash, struct sl_value key) 
     least->text[0] = '\0';
     char *text = NULL;
     size_t capacity = 0, size = 0;
-    if (key.size > 0 && key.size <= 4096 && sl_json_print(key, SL_JSON_NAN_AS_NULL, &text, &capacity, &size, NULL) == SL_OK) {
+    if (key.size > 0 && key.size <= 4096 &&
+        sl_json_print(key, SL_JSON_NAN_AS_NULL, &text, &capacity, &size, NULL) == SL_OK) {
         snprintf(least->text, sizeof least->text, "%s", text);
+        least->text[sl__utf8_valid_size(least->text, strlen(least->text))] =
+            '\0'; /* not in the middle of a character */
     }
     free(text);
 }

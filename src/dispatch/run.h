@@ -36,12 +36,12 @@
 #define SL__RUN_RETRY_ATTEMPTS 3
 #define SL__RUN_BACKOFF_MS 100
 #define SL__RUN_BACKOFF_MAX_MS 5000
-#define SL__RUN_REQUEUE_MAX 100       /* blameless requeues of one batch, until it counts as crashed */
-#define SL__RUN_ITEM_BUFFER_MAX 16    /* shared buffers of one item */
+#define SL__RUN_REQUEUE_MAX 100    /* blameless requeues of one batch, until it counts as crashed */
+#define SL__RUN_ITEM_BUFFER_MAX 16 /* shared buffers of one item */
 #define SL__RUN_META_MAX (64u << 10)
-#define SL__RUN_IDS_MAX 64            /* item ids that one error of a report keeps */
-#define SL__RUN_HEAD_MAX 1024         /* bytes of an encoded request head */
-#define SL__RUN_FUNCTION_MAX 512      /* bytes of a function's name */
+#define SL__RUN_IDS_MAX 64       /* item ids that one error of a report keeps */
+#define SL__RUN_HEAD_MAX 1024    /* bytes of an encoded request head */
+#define SL__RUN_FUNCTION_MAX 512 /* bytes of a function's name */
 
 struct sl__run;
 struct sl__seat;
@@ -58,7 +58,7 @@ struct sl__entry {
     uint32_t meta_offset; /* in `meta` */
     uint32_t meta_size;
     uint32_t attempts;
-    uint8_t status; /* enum sl_status, once done */
+    uint8_t status;    /* enum sl_status, once done */
     uint8_t moved;     /* 1: another batch has this item now */
     uint8_t delivered; /* 1: its outcome was given out */
 };
@@ -78,10 +78,10 @@ struct sl__batch {
     uint32_t buffer_count, buffer_capacity;
 
     uint64_t weight;
-    uint64_t key;          /* 0: none */
-    uint32_t worker;       /* the one that it must run on, or SL__ANY_WORKER */
+    uint64_t key;    /* 0: none */
+    uint32_t worker; /* the one that it must run on, or SL__ANY_WORKER */
     uint32_t requeues;
-    uint64_t first_ns;     /* when its first item came */
+    uint64_t first_ns; /* when its first item came */
     uint64_t not_before_ns;
     uint64_t sent_ns;
     uint64_t lane_sequence;
@@ -93,30 +93,30 @@ struct sl__batch {
 /* ---- seats ------------------------------------------------------------------------------------------------------- */
 
 struct sl__seat {
-    struct sl__lease *lease; /* NULL: free */
+    struct sl__lease *lease;                  /* NULL: free */
     struct sl__batch *flying[SL__LANE_SLOTS]; /* oldest first */
     uint32_t count;
-    uint64_t began_ns; /* when the oldest became the one that runs */
-    uint64_t batches;  /* done with this lease */
+    uint64_t began_ns;     /* when the oldest became the one that runs */
+    uint64_t batches;      /* done with this lease */
     uint64_t stale_before; /* stale replies of the lane when it was leased */
-    bool condemned;    /* its worker was told to die: replies are not taken any more */
+    bool condemned;        /* its worker was told to die: replies are not taken any more */
 };
 
 /* Batches in the hands of an executor. A box outlives its run when the task ends late. */
 struct sl__task_box {
     struct sl_executor *executor;
-    struct sl__run *run;        /* NULL: nobody waits for it any more */
-    struct sl__batch *batch;    /* belongs to the run */
-    struct sl__link link;       /* in run->boxes or run->finished */
-    uint8_t *data;              /* the items; the batch's own while it flies */
+    struct sl__run *run;     /* NULL: nobody waits for it any more */
+    struct sl__batch *batch; /* belongs to the run */
+    struct sl__link link;    /* in run->boxes or run->finished */
+    uint8_t *data;           /* the items; the batch's own while it flies */
     size_t data_size, data_capacity;
     char *function;
     struct sl_value *items;
     uint32_t count;
     uint64_t deadline_ns;
-    bool pinned;                /* its run is calling cancel: it must not be freed */
+    bool pinned; /* its run is calling cancel: it must not be freed */
     bool ended;
-    enum sl_code code;          /* how it ended */
+    enum sl_code code; /* how it ended */
     struct sl__blob *blob;
     struct sl_error error;
 };
@@ -124,7 +124,7 @@ struct sl__task_box {
 struct sl_executor {
     char *name;
     struct sl_executor_options options;
-    pthread_mutex_t lock; /* guards what follows, the runs' lists of boxes and the boxes' run members */
+    pthread_mutex_t lock;  /* guards what follows, the runs' lists of boxes and the boxes' run members */
     struct sl__list runs;  /* whose bells ring when a task ends */
     uint32_t active_count; /* tasks that have not ended */
 };
@@ -145,7 +145,7 @@ struct sl_control {
 
 struct sl__hot_key {
     uint64_t hash;
-    uint64_t count;     /* items with this key, and those that it inherited */
+    uint64_t count; /* items with this key, and those that it inherited */
     uint64_t inherited;
     char text[64];
 };
@@ -193,47 +193,47 @@ struct sl__run {
     struct sl_item held;
     struct sl_placement held_placement;
     bool has_held;
-    struct sl__batch *open;        /* unkeyed: filling, on the heap or in open_seat's lane */
-    struct sl__seat *open_seat;    /* not NULL: `open` is encoded into its lane */
-    struct sl__list buckets;       /* keyed: filling batches, oldest first */
+    struct sl__batch *open;          /* unkeyed: filling, on the heap or in open_seat's lane */
+    struct sl__seat *open_seat;      /* not NULL: `open` is encoded into its lane */
+    struct sl__list buckets;         /* keyed: filling batches, oldest first */
     struct sl__batch **bucket_table; /* open addressing by key; NULL until the first key */
     uint32_t bucket_table_size;
     uint32_t bucket_items;
     uint64_t bytes_in_use;
     uint64_t next_sequence;
     struct sl__hot_key *hot; /* SL__HOT_COUNTERS, sorted by nothing */
-    bool source_dry; /* it said again, and nothing has rung since */
+    bool source_dry;         /* it said again, and nothing has rung since */
 
     /* flying */
-    struct sl__list waiting;       /* in the order in which they should fly; the delayed ones too */
+    struct sl__list waiting; /* in the order in which they should fly; the delayed ones too */
     struct sl__seat *seats;
     uint32_t seat_capacity;
     uint32_t held_seats;
-    uint32_t flying_count;         /* batches */
-    struct sl__list boxes;         /* executor: tasks that fly */
-    struct sl__list finished;      /* executor: tasks that ended; like boxes guarded by executor->lock */
+    uint32_t flying_count;    /* batches */
+    struct sl__list boxes;    /* executor: tasks that fly */
+    struct sl__list finished; /* executor: tasks that ended; like boxes guarded by executor->lock */
     struct sl__link executor_link;
     struct sl__waiter waiter;
-    uint64_t first_acquire_ns;     /* since when it has waited for a first lane; 0: does not */
-    uint64_t batch_ns;             /* moving average of the time between replies of one seat */
+    uint64_t first_acquire_ns; /* since when it has waited for a first lane; 0: does not */
+    uint64_t batch_ns;         /* moving average of the time between replies of one seat */
     uint32_t processor_count;
     struct sl__lane **wait_lanes;
 
     /* order */
-    struct sl__pending *pending;   /* preserve */
-    size_t pending_size;           /* a power of two */
-    uint64_t deliver_sequence;     /* next to be given out */
-    bool order_lost;               /* no memory for the ring: as completed from here on */
-    uint64_t lost_sequences;       /* items that were counted without an outcome, for lack of memory */
-    struct sl__list done;          /* batches with outcomes; as completed: oldest first */
+    struct sl__pending *pending; /* preserve */
+    size_t pending_size;         /* a power of two */
+    uint64_t deliver_sequence;   /* next to be given out */
+    bool order_lost;             /* no memory for the ring: as completed from here on */
+    uint64_t lost_sequences;     /* items that were counted without an outcome, for lack of memory */
+    struct sl__list done;        /* batches with outcomes; as completed: oldest first */
     uint32_t done_count;
-    struct sl__batch *delivered;   /* its last outcome was given out; freed at the next call */
+    struct sl__batch *delivered; /* its last outcome was given out; freed at the next call */
 
-    struct sl_error item_error;    /* of the outcome given out last */
-    char *text;                    /* NUL-terminated copy for its route or reason */
+    struct sl_error item_error; /* of the outcome given out last */
+    char *text;                 /* NUL-terminated copy for its route or reason */
     size_t text_capacity;
 
-    struct sl__list spare;         /* batches for re-use */
+    struct sl__list spare; /* batches for re-use */
     struct sl__bell own_bell, *bell;
     struct sl__spin spin;
     uint64_t start_ns, deadline_ns, progress_ns;
@@ -256,7 +256,7 @@ void sl__run_end(struct sl__run *run, enum sl__ending ending, const struct sl_er
 struct sl__batch *sl__batch_get(struct sl__run *run);             /* NULL: out of memory */
 void sl__batch_put(struct sl__run *run, struct sl__batch *batch); /* releases what it owns, keeps the memory */
 void sl__batch_destroy(struct sl__batch *batch);
-struct sl__entry *sl__batch_add(struct sl__batch *batch);          /* NULL: out of memory */
+struct sl__entry *sl__batch_add(struct sl__batch *batch); /* NULL: out of memory */
 bool sl__batch_add_meta(struct sl__batch *batch, struct sl__entry *entry, struct sl_value meta);
 bool sl__batch_add_buffers(struct sl__batch *batch, struct sl_buffer *const *buffers, uint32_t count);
 /* Room for `size` bytes of an item at a multiple of 8 in `data`. */
@@ -268,8 +268,8 @@ bool sl__batch_spill(struct sl__batch *batch, const uint8_t *base);
 void sl__batch_set_error(struct sl__batch *batch, const struct sl_error *error);
 
 /* intake.c */
-/* Pulls and places items until nothing more can be taken now. */
-void sl__run_intake(struct sl__run *run, uint64_t now);
+/* Pulls and places items until nothing more can be taken now. True: it stopped before that, for others to have their turn. */
+bool sl__run_intake(struct sl__run *run, uint64_t now);
 /* When a filling batch must go out although it is not full; 0: never. */
 uint64_t sl__run_intake_deadline(const struct sl__run *run);
 /* Everything that was pulled and does not fly yet is cancelled with run->end_error. */
@@ -280,22 +280,23 @@ void sl__run_cancel_unsent(struct sl__run *run);
 struct sl__seat *sl__run_choose_seat(struct sl__run *run, uint32_t worker, uint64_t now);
 /* Encodes the head into the seat's lane, so that items can follow. */
 enum sl_code sl__seat_open(struct sl__run *run, struct sl__seat *seat, struct sl_error *error);
-enum sl_code sl__seat_commit(struct sl__run *run, struct sl__seat *seat, struct sl__batch *batch, uint64_t now,
+enum sl_code sl__seat_commit(struct sl__run *run, struct sl__seat *seat, struct sl__batch *batch,
                              struct sl_error *error);
 /* Sends a batch whose items are on the heap. */
-enum sl_code sl__seat_send(struct sl__run *run, struct sl__seat *seat, struct sl__batch *batch, uint64_t now,
-                           struct sl_error *error);
+enum sl_code sl__seat_send(struct sl__run *run, struct sl__seat *seat, struct sl__batch *batch, struct sl_error *error);
 /* Sends what waits, as far as it can. */
 void sl__run_send_waiting(struct sl__run *run, uint64_t now);
 void sl__run_harvest(struct sl__run *run, uint64_t now);
 /* Kills the workers of all seats that have something flying; their batches are cancelled. */
 void sl__run_abandon(struct sl__run *run);
+/* The filling batch leaves its lane when nothing flies there. */
+void sl__run_release_open(struct sl__run *run);
 void sl__run_release_idle(struct sl__run *run);
 uint64_t sl__run_seat_deadline(struct sl__run *run);
 bool sl__run_key_flies(struct sl__run *run, uint64_t key);
 
 /* tasks.c: the same through an executor */
-enum sl_code sl__task_send(struct sl__run *run, struct sl__batch *batch, uint64_t now, struct sl_error *error);
+enum sl_code sl__task_send(struct sl__run *run, struct sl__batch *batch, struct sl_error *error);
 bool sl__task_room(const struct sl__run *run);
 void sl__task_harvest(struct sl__run *run, uint64_t now);
 void sl__task_abandon(struct sl__run *run);
@@ -309,8 +310,10 @@ void sl__task_detach(struct sl__run *run);
 void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, struct sl__blob *blob, uint32_t item_count,
                       const uint8_t *base, uint64_t now);
 /* The batch failed with `error`; `base` as above, or NULL when the items are in batch->data. */
-void sl__settle_failure(struct sl__run *run, struct sl__batch *batch, const struct sl_error *error,
-                        const uint8_t *base, uint64_t now);
+void sl__settle_failure(struct sl__run *run, struct sl__batch *batch, const struct sl_error *error, const uint8_t *base,
+                        uint64_t now);
+/* A waiting batch that could not be handed over; it leaves the list of those that wait. */
+void sl__settle_unsent(struct sl__run *run, struct sl__batch *batch, const struct sl_error *error, uint64_t now);
 /* All items end as `status` with `error`. */
 void sl__settle_all(struct sl__run *run, struct sl__batch *batch, enum sl_status status, const struct sl_error *error);
 /* The batch goes back to the front of the queue without blame. */

@@ -18,9 +18,9 @@
 #include "run.h"
 #include "sys/clock.h"
 
-#define YIELD_BATCHES 4          /* a seat is kept for at least so many batches */
-#define DEPTH_SHORT 4            /* batches in one lane when they are short, */
-#define DEPTH_LONG 2             /* and when they are not: one runs, one is ready */
+#define YIELD_BATCHES 4 /* a seat is kept for at least so many batches */
+#define DEPTH_SHORT 4   /* batches in one lane when they are short, */
+#define DEPTH_LONG 2    /* and when they are not: one runs, one is ready */
 #define SHORT_BATCH_NS 500000
 
 static uint32_t depth(const struct sl__run *run) {
@@ -33,7 +33,7 @@ static uint32_t depth(const struct sl__run *run) {
 }
 
 static bool yields(const struct sl__run *run, const struct sl__seat *seat) {
-    return seat->batches >= YIELD_BATCHES && sl__pool_contended(run->pool);
+    return seat->batches >= YIELD_BATCHES && sl__pool_contended_beside(run->pool, &run->waiter);
 }
 
 static struct sl__seat *lease_another(struct sl__run *run, uint32_t worker, uint64_t now) {
@@ -47,8 +47,8 @@ static struct sl__seat *lease_another(struct sl__run *run, uint32_t worker, uint
         } else if (run->first_acquire_ns == 0) {
             run->first_acquire_ns = now;
         }
-    } else if (code != SL_OK && run->held_seats == 0) {
-        sl__run_end(run, SL__STOPPING, &error);
+    } else if (code != SL_OK && run->flying_count == 0) {
+        sl__run_end(run, SL__STOPPING, &error); /* what flies would have asked again when it is back */
     }
     sl_error_finish(&error);
     if (code != SL_OK) {
@@ -117,8 +117,10 @@ enum sl_code sl__seat_open(struct sl__run *run, struct sl__seat *seat, struct sl
     return SL_OK;
 }
 
-enum sl_code sl__seat_commit(struct sl__run *run, struct sl__seat *seat, struct sl__batch *batch, uint64_t now,
+enum sl_code sl__seat_commit(struct sl__run *run, struct sl__seat *seat, struct sl__batch *batch,
                              struct sl_error *error) {
+    uint64_t now =
+        sl__clock_now_ns(); /* not the turn's: the source may have blocked, and its time is not the worker's */
     enum sl__request_kind kind = run->options.mode == SL_CALL_EACH ? SL__REQUEST_EACH : SL__REQUEST_BATCH;
     enum sl_code code =
         sl__lane_commit(seat->lease->lane, kind, run->head_size, batch->count, &batch->lane_sequence, error);
@@ -141,7 +143,7 @@ enum sl_code sl__seat_commit(struct sl__run *run, struct sl__seat *seat, struct 
     return SL_OK;
 }
 
-enum sl_code sl__seat_send(struct sl__run *run, struct sl__seat *seat, struct sl__batch *batch, uint64_t now,
+enum sl_code sl__seat_send(struct sl__run *run, struct sl__seat *seat, struct sl__batch *batch,
                            struct sl_error *error) {
     struct sl__lane *lane = seat->lease->lane;
     uint8_t *memory;
@@ -161,10 +163,11 @@ enum sl_code sl__seat_send(struct sl__run *run, struct sl__seat *seat, struct sl
         return code;
     }
     memcpy(memory, batch->data, batch->data_size);
-    for (uint32_t i = 0; i < batch->count; i++) {
+    code = sl__seat_commit(run, seat, batch, error);
+    for (uint32_t i = 0; i < batch->count && code == SL_OK; i++) {
         batch->entries[i].offset += start;
     }
-    return sl__seat_commit(run, seat, batch, now, error);
+    return code;
 }
 
 /* The filling batch leaves its lane for the heap. */
@@ -212,14 +215,16 @@ static bool key_waits(struct sl__run *run, const struct sl__batch *batch) {
         }
         link = sl__list_after(&run->waiting, link);
     }
-    /* A batch that may be tried again must not be overtaken, so no other of its key flies with it. */
+    /* A batch that may be tried again must not be overtaken, so no other of its key flies with it; nor where there is no
+     * lane that keeps the order. */
     enum sl_on_error on_error = run->options.policy.on_error;
-    return (on_error == SL_ON_ERROR_RETRY || on_error == SL_ON_ERROR_ISOLATE) && sl__run_key_flies(run, batch->key);
+    return (run->executor != NULL || on_error == SL_ON_ERROR_RETRY || on_error == SL_ON_ERROR_ISOLATE) &&
+           sl__run_key_flies(run, batch->key);
 }
 
 static enum sl_code send_one(struct sl__run *run, struct sl__batch *batch, uint64_t now, struct sl_error *error) {
     if (run->executor != NULL) {
-        return sl__task_room(run) ? sl__task_send(run, batch, now, error) : SL_E_AGAIN;
+        return sl__task_room(run) ? sl__task_send(run, batch, error) : SL_E_AGAIN;
     }
     struct sl__seat *seat = sl__run_choose_seat(run, batch->worker, now);
     if (seat == NULL && run->open_seat != NULL && run->open_seat->count < depth(run) &&
@@ -227,27 +232,25 @@ static enum sl_code send_one(struct sl__run *run, struct sl__batch *batch, uint6
         seat = run->open_seat; /* a batch that is still being filled must not keep one that is ready from flying */
         spill_open(run, true);
     }
-    return seat == NULL ? SL_E_AGAIN : sl__seat_send(run, seat, batch, now, error);
+    return seat == NULL ? SL_E_AGAIN : sl__seat_send(run, seat, batch, error);
 }
 
 void sl__run_send_waiting(struct sl__run *run, uint64_t now) {
     struct sl__link *link = sl__list_first(&run->waiting);
-    while (link != NULL && run->ending < SL__CANCELLING) {
+    while (link != NULL && run->ending < SL__CANCELLING && run->flying_count < run->options.max_in_flight) {
         struct sl__batch *batch = SL_CONTAINER_OF(link, struct sl__batch, link);
         struct sl__link *next = sl__list_after(&run->waiting, link);
         if (batch->not_before_ns <= now && (batch->key == 0 || !key_waits(run, batch))) {
             struct sl_error error = SL_ERROR_INIT;
             enum sl_code code = send_one(run, batch, now, &error);
             if (code != SL_E_AGAIN) {
-                sl__list_remove(&run->waiting, link);
-                if (code != SL_OK) {
-                    sl__settle_failure(run, batch, &error, NULL, now);
+                if (code == SL_OK) {
+                    sl__list_remove(&run->waiting, link);
+                } else {
+                    sl__settle_unsent(run, batch, &error, now);
                 }
                 sl_error_finish(&error);
                 next = sl__list_first(&run->waiting); /* settling may have changed the list */
-                if (code != SL_OK && run->flying_count == 0 && batch->not_before_ns <= now) {
-                    return; /* nothing flies and sending fails: come back after the wait instead of spinning here */
-                }
             } else if (batch->worker == SL__ANY_WORKER) {
                 return; /* no seat for this one is no seat for any that may sit anywhere */
             }
@@ -363,8 +366,8 @@ void sl__run_harvest(struct sl__run *run, uint64_t now) {
         if (!lost && !seat->condemned && take_replies(run, seat, now) && seat->count > 0 && timeout != 0 &&
             now >= seat->began_ns + timeout) {
             char why[160];
-            snprintf(why, sizeof why, "a batch of %u items ran %s longer than its timeout of %u ms", seat->flying[0]->count,
-                     run->options.function, run->options.timeout_ms);
+            snprintf(why, sizeof why, "a batch of %u items ran %s longer than its timeout of %u ms",
+                     seat->flying[0]->count, run->options.function, run->options.timeout_ms);
             sl__pool_kill(run->pool, seat->lease, SL_E_WORKER_TIMEOUT, why, false);
             seat->condemned = true;
         }
@@ -398,6 +401,12 @@ void sl__run_abandon(struct sl__run *run) {
             sl__settle_all(run, batch, SL_STATUS_CANCELLED, &run->end_error);
         }
         release(run, seat);
+    }
+}
+
+void sl__run_release_open(struct sl__run *run) {
+    if (run->open_seat != NULL && run->open_seat->count == 0) {
+        spill_open(run, true); /* a batch that is not full must not keep a lane from others while its source is dry */
     }
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "base/utf8.h"
 #include "run.h"
 #include "wire/batch.h"
 
@@ -57,6 +58,7 @@ static void final_failure(struct sl__run *run, const struct sl__entry *entry, co
     snprintf(halt.message, sizeof halt.message, "halted at item %llu (id %llu%s): %s: %.380s",
              (unsigned long long)entry->sequence, (unsigned long long)entry->id,
              item_count > 1 ? ", first of a failed batch" : "", sl_code_name(error->code), error->message);
+    halt.message[sl__utf8_valid_size(halt.message, strlen(halt.message))] = '\0'; /* it may have been cut */
     sl__run_end(run, SL__STOPPING, &halt);
     sl_error_finish(&halt);
 }
@@ -114,6 +116,7 @@ void sl__settle_single(struct sl__run *run, const struct sl_item *item, enum sl_
         entry->offset = offset;
         entry->size = (uint32_t)item->value.size;
         run->bytes_in_use += entry->size;
+        run->report->bytes_peak = SL_MAX(run->report->bytes_peak, run->bytes_in_use);
     }
     if (item->meta.size <= SL__RUN_META_MAX) {
         (void)sl__batch_add_meta(batch, entry, item->meta);
@@ -188,8 +191,8 @@ void sl__settle_requeue(struct sl__run *run, struct sl__batch *batch, const stru
     hold_again(run, batch, base, 0, &run->report->requeue_count);
 }
 
-void sl__settle_failure(struct sl__run *run, struct sl__batch *batch, const struct sl_error *error,
-                        const uint8_t *base, uint64_t now) {
+void sl__settle_failure(struct sl__run *run, struct sl__batch *batch, const struct sl_error *error, const uint8_t *base,
+                        uint64_t now) {
     uint32_t attempts = batch->count > 0 ? batch->entries[0].attempts : 0;
     run->report->batch_failed_count++;
     if (retries(run, error->code, attempts)) {
@@ -215,6 +218,22 @@ void sl__settle_failure(struct sl__run *run, struct sl__batch *batch, const stru
         }
     }
     sl__settle_all(run, batch, SL_STATUS_FAILED, error);
+}
+
+void sl__settle_unsent(struct sl__run *run, struct sl__batch *batch, const struct sl_error *error, uint64_t now) {
+    sl__list_remove(&run->waiting, &batch->link);
+    for (uint32_t i = 0; i < batch->count; i++) {
+        batch->entries[i].attempts++; /* else it could be tried without end */
+    }
+    if (error->code == SL_E_LIMIT && batch->count > 1 && split(run, batch, batch->data)) {
+        /* Gathered on the heap it grew beyond what one payload may be: no fault of its items. */
+        for (uint32_t i = 0; i < batch->count; i++) {
+            batch->entries[i].moved = 1;
+        }
+        finish(run, batch);
+        return;
+    }
+    sl__settle_failure(run, batch, error, NULL, now);
 }
 
 /* ---- replies -------------------------------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "run.h"
+#include "sys/clock.h"
 #include "wire/batch.h"
 
 struct sl_task {
@@ -158,7 +159,9 @@ static struct sl__batch *unpack(struct sl__task_box *box) {
     return batch;
 }
 
-enum sl_code sl__task_send(struct sl__run *run, struct sl__batch *batch, uint64_t now, struct sl_error *error) {
+enum sl_code sl__task_send(struct sl__run *run, struct sl__batch *batch, struct sl_error *error) {
+    uint64_t now =
+        sl__clock_now_ns(); /* not the turn's: the source may have blocked, and its time is not the executor's */
     struct sl_executor *executor = run->executor;
     struct sl_task *task = calloc(1, sizeof *task);
     struct sl__task_box *box = task == NULL ? NULL : &task->box;
@@ -207,6 +210,9 @@ enum sl_code sl__task_send(struct sl__run *run, struct sl__batch *batch, uint64_
     run->flying_count--;
     (void)unpack(box);
     box_destroy(box);
+    for (uint32_t i = 0; i < batch->count; i++) {
+        batch->entries[i].attempts--;
+    }
     if (code == SL_E_AGAIN) {
         code = sl_error_set(error, SL_E_EXECUTOR, "executor %s refused a batch with `again` although it had room",
                             executor->name);
