@@ -83,7 +83,7 @@ static void pipelined_requests_keep_their_bytes(void **state) {
         size_t part;
     } sent[SL__LANE_SLOTS];
     uint32_t first = 0, count = 0, unanswered = 0;
-    for (int turn = 0; turn < 20000; turn++) {
+    for (int turn = 0; turn < 10000; turn++) {
         uint64_t choice = noise(&random) % 3;
         if (choice == 0 && count < SL__LANE_SLOTS) {
             uint32_t at = (first + count) % SL__LANE_SLOTS;

@@ -40,7 +40,7 @@ static void random_use_agrees_with_the_model(void **state) {
     struct sl__space space;
     sl__space_init(&space, CAPACITY + 13); /* what is no multiple of the alignment is left out */
     assert_int_equal(space.capacity, CAPACITY);
-    for (int i = 0; i < 200000; i++) {
+    for (int i = 0; i < 60000; i++) {
         if (model.count < SL__LANE_SLOTS && noise(&random) % 2 == 0) {
             uint64_t needed = 1 + noise(&random) % (noise(&random) % 4 == 0 ? CAPACITY : CAPACITY / 6);
             uint64_t offset, room;
