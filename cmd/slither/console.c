@@ -50,7 +50,9 @@ static void clear_bar(void) {
 }
 
 static void draw_bar(void) {
-    if (console.bar && console.last[0] != '\0') {
+    if (console.bar && console.last[0] == '\0') { /* no room for any of it */
+        clear_bar();
+    } else if (console.bar) {
         put("\r", 1);
         put(console.last, strlen(console.last));
         put("\033[K", 3);

@@ -53,7 +53,7 @@ bool output_open(struct output *output, const char *path, int input_fd, char *pr
 static enum sl_code fail(struct output *output, int number, struct sl_error *error) {
     output->failed = true;
     output->size = 0;
-    if (number == EPIPE) {
+    if (number == EPIPE && !output->owns_fd) { /* of a file that was asked for by name it is an error like another */
         output->reader_gone = true;
         return sl_error_set(error, SL_E_END, "%s: nobody reads it any more", output->name);
     }

@@ -15,7 +15,7 @@ struct output {
     char *buffer;
     size_t size;
     bool owns_fd;
-    bool reader_gone;           /* EPIPE: nobody reads it any more */
+    bool reader_gone;           /* EPIPE on standard output: nobody reads it any more */
     bool failed;                /* an error was reported; what follows is dropped */
     const atomic_int *give_up;  /* not 0: a write that waits ends with `cancelled`; may be NULL */
     void (*before_write)(void); /* for what shares a terminal with something else; may be NULL */

@@ -5,6 +5,8 @@
 
 #include <slither/version.h>
 
+#include "status.h"
+
 static void write_text(struct sl_writer *writer, const char *key, const char *text) {
     sl_write_str(writer, key);
     if (text != NULL) {
@@ -20,13 +22,18 @@ static void write_count(struct sl_writer *writer, const char *key, uint64_t coun
 }
 
 static const char *outcome_name(const struct call_report *report) {
-    if (report->signal != NULL) {
+    switch (report->status) {
+    case STATUS_OK:
+        return "ok";
+    case STATUS_ITEMS_FAILED:
+        return "items_failed";
+    case STATUS_INTERRUPTED:
         return "interrupted";
+    case STATUS_PIPE_CLOSED:
+        return "output_closed";
+    default:
+        return "halted";
     }
-    if (report->error != NULL) {
-        return report->error->code == SL_E_END ? "output_closed" : "halted";
-    }
-    return report->status == 0 ? "ok" : "items_failed";
 }
 
 static void write_counts(struct sl_writer *writer, const struct call_report *report) {
