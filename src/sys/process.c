@@ -2,6 +2,7 @@
 #include "sys/process.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -73,7 +74,13 @@ enum sl_code sl__process_reap(int pidfd, bool wait, struct sl__process_end *end,
         failed = sl__sys_fails(SL__CALL_WAITID)
                      ? -1
                      : waitid((idtype_t)P_PIDFD, (id_t)pidfd, &status, WEXITED | (wait ? 0 : WNOHANG));
-    } while (failed != 0 && errno == EINTR);
+        if (failed != 0 && wait && errno == EAGAIN) {
+            /* The pidfd was made non-blocking, as an event loop does; that makes waitid return at once. */
+            struct pollfd ended = {.fd = pidfd, .events = POLLIN};
+            (void)poll(&ended, 1, -1);
+            errno = EAGAIN;
+        }
+    } while (failed != 0 && (errno == EINTR || (wait && errno == EAGAIN)));
     if (failed != 0) {
         if (errno == ECHILD) {
             return sl_error_set(

@@ -204,8 +204,16 @@ static enum sl_code copy_preload(struct sl__spec *spec, const char *const *prelo
     return SL_OK;
 }
 
+/*
+ * Not `-m slither.worker`: that looks for the package, and for every module of the standard library that it needs, in the working directory
+ * first, where a user's struct.py or slither/ would be taken for them. The worker puts the directory in front of the path
+ * before it imports anything of the user's. The last argument is only there to be seen in a list of processes.
+ */
+#define WORKER_PROGRAM \
+    "import sys; sys.path[:] = [d for d in sys.path if d]; from slither.worker import main; sys.exit(main())"
+
 static bool make_argv(struct sl__spec *spec) {
-    static const char *const rest[] = {"-m", "slither.worker"};
+    static const char *const rest[] = {"-c", WORKER_PROGRAM, "slither.worker"};
     spec->argv = calloc(SL_COUNT_OF(rest) + 2, sizeof(*spec->argv));
     if (spec->argv == NULL) {
         return false;

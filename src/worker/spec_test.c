@@ -82,9 +82,9 @@ static void the_interpreter_is_option_then_virtual_environment_then_path(void **
     assert_int_equal(sl__spec_init(&spec, &options, 1, "/package", with_both, NULL), SL_OK);
     assert_string_equal(spec.python, option);
     assert_string_equal(spec.argv[0], option);
-    assert_string_equal(spec.argv[1], "-m");
-    assert_string_equal(spec.argv[2], "slither.worker");
-    assert_null(spec.argv[3]);
+    assert_string_equal(spec.argv[1], "-c");
+    assert_string_equal(spec.argv[3], "slither.worker");
+    assert_null(spec.argv[4]);
     sl__spec_finish(&spec);
 
     options.python = "other"; /* a name is looked up */

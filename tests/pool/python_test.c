@@ -154,6 +154,22 @@ static void environment_and_directory_are_what_was_asked_for(void **unused) {
     close_runtime(runtime);
 }
 
+static void modules_of_the_user_do_not_get_in_the_way_of_the_worker(void **unused) {
+    (void)unused;
+    struct sl_runtime *runtime = open_runtime();
+    static const char *const preload[] = {"shadow_functions", NULL};
+    struct sl_pool_options options = options_for(1, preload);
+    options.python_path = NULL;
+    options.working_directory =
+        SL_TEST_MODULES "/shadow"; /* with a struct.py, a stat.py and a package called slither */
+    struct sl_pool *pool = open_pool(runtime, &options);
+    char text[64];
+    assert_int_equal(call_text(pool, 0, "shadow_functions:origin", seven, text, sizeof(text)), SL_OK);
+    assert_string_equal(text, "the user's");
+    sl_pool_destroy(pool);
+    close_runtime(runtime);
+}
+
 static void descriptors_of_the_host_do_not_leak_into_workers(void **unused) {
     (void)unused;
     struct sl_runtime *runtime = open_runtime();
@@ -372,6 +388,7 @@ int main(void) {
         cmocka_unit_test(an_import_that_takes_too_long_is_told_with_what_it_was_doing),
         cmocka_unit_test(an_interpreter_that_is_too_old_is_told),
         cmocka_unit_test(environment_and_directory_are_what_was_asked_for),
+        cmocka_unit_test(modules_of_the_user_do_not_get_in_the_way_of_the_worker),
         cmocka_unit_test(descriptors_of_the_host_do_not_leak_into_workers),
         cmocka_unit_test(what_a_worker_prints_reaches_the_log_at_once),
         cmocka_unit_test(a_crash_in_a_batch_is_told_and_the_next_life_works),

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+raise ImportError("this is another package of that name")

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+"""Has the name of a module of the standard library."""
+ORIGIN = "the user's"
