@@ -108,7 +108,7 @@ static void print_bash(void) {
          "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
          "    COMPREPLY=()\n"
          "    # bash splits --option=value into three words.\n"
-         "    if [[ $prev == '=' && COMP_CWORD -ge 2 ]]; then\n"
+         "    if [[ $prev == '=' ]] && ((COMP_CWORD >= 2)); then\n"
          "        prev=${COMP_WORDS[COMP_CWORD - 2]}\n"
          "    elif [[ $cur == '=' ]]; then\n"
          "        cur=\n"

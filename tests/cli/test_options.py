@@ -78,7 +78,7 @@ class Options(harness.CommandTest):
 
     def test_manual_page_has_each_option(self):
         page = (MAN / "slither-call.1").read_text()
-        listed = dict(re.findall(r"^\.It Fl (?:\w , )?Fl -([a-z-]+)(?: Ar ([A-Z=]+))?", page, re.M))
+        listed = dict(re.findall(r"^\.It Fl (?:\w , Fl )?-([a-z-]+)(?: Ar ([A-Z=]+))?", page, re.M))
         self.assertEqual(listed, self.help_options("call"))
 
     def test_manual_page_has_each_command(self):
