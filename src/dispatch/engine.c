@@ -14,7 +14,6 @@
 #include "run.h"
 #include "sys/clock.h"
 #include "sys/entropy.h"
-#include "sys/processors.h"
 
 #define BATCH_SIZE_MAX 65536u
 #define IN_FLIGHT_MAX 1024u
@@ -143,8 +142,10 @@ enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struc
     run->seat_capacity = pool != NULL ? sl__pool_capacity(pool) : 1;
     run->seats = calloc(run->seat_capacity, sizeof *run->seats);
     run->wait_lanes = calloc(run->seat_capacity, sizeof(struct sl__lane *));
-    run->latency = calloc(1, sizeof *run->latency);
-    if (run->seats == NULL || run->wait_lanes == NULL || run->latency == NULL) {
+    /* Nobody would see the latencies of a run without a report: a call does not pay for them. */
+    bool reports = report != NULL || is_stream;
+    run->latency = reports ? calloc(1, sizeof *run->latency) : NULL;
+    if (run->seats == NULL || run->wait_lanes == NULL || (reports && run->latency == NULL)) {
         free(run->seats);
         free(run->wait_lanes);
         free(run->latency);
@@ -307,10 +308,14 @@ enum sl_code sl__run_next(struct sl__run *run, struct sl_outcome *outcome) {
 
 void sl__run_finish(struct sl__run *run) {
     struct sl_outcome outcome;
-    struct sl_error error = SL_ERROR_INIT;
-    (void)sl_error_set(&error, SL_E_CANCELLED, "the run was closed before it was over");
-    sl__run_end(run, SL__CANCELLING, is_over(run) ? NULL : &error);
-    sl_error_finish(&error);
+    if (is_over(run)) {
+        sl__run_end(run, SL__CANCELLING, NULL);
+    } else {
+        struct sl_error error = SL_ERROR_INIT;
+        (void)sl_error_set(&error, SL_E_CANCELLED, "the run was closed before it was over");
+        sl__run_end(run, SL__CANCELLING, &error);
+        sl_error_finish(&error);
+    }
     while (sl__run_next(run, &outcome) == SL_OK) {
     }
     SL_ASSERT(run->bytes_in_use == 0);

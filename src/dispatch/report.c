@@ -37,6 +37,9 @@ static uint64_t latency_middle(uint32_t bucket) {
 }
 
 void sl__latency_add(struct sl__latency *latency, uint64_t ns) {
+    if (latency == NULL) {
+        return;
+    }
     latency->count++;
     latency->max_ns = SL_MAX(latency->max_ns, ns);
     latency->buckets[latency_bucket(ns)]++;
@@ -158,10 +161,12 @@ static void complete_hot_keys(struct sl__run *run) {
 void sl__report_complete(struct sl__run *run) {
     struct sl_report *report = run->report;
     report->elapsed_ns = sl__clock_now_ns() - run->start_ns;
-    report->latency_p50_ns = sl__latency_at(run->latency, 0.50);
-    report->latency_p95_ns = sl__latency_at(run->latency, 0.95);
-    report->latency_p99_ns = sl__latency_at(run->latency, 0.99);
-    report->latency_max_ns = run->latency->max_ns;
+    if (run->latency != NULL) {
+        report->latency_p50_ns = sl__latency_at(run->latency, 0.50);
+        report->latency_p95_ns = sl__latency_at(run->latency, 0.95);
+        report->latency_p99_ns = sl__latency_at(run->latency, 0.99);
+        report->latency_max_ns = run->latency->max_ns;
+    }
     complete_hot_keys(run);
 }
 

@@ -239,7 +239,7 @@ struct sl__run {
     uint64_t start_ns, deadline_ns, progress_ns;
     uint64_t random;
     struct sl_limits limits; /* of results */
-    struct sl__latency *latency;
+    struct sl__latency *latency; /* NULL: nobody will see the report */
 };
 
 /* engine.c */
