@@ -12,35 +12,40 @@ TRACEBACK_MAX = 32768  # characters of a traceback; its end is kept, because tha
 PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
-def describe(exception, function, item):
-    """What the host is told: name of the error code, map of details, one line. `function` is bytes or None, `item` an index or None."""
-    name = function.decode("utf-8", "replace") if function is not None else ""
-    code, message, shown = classify(exception, name)
-    kind = type_name(shown if shown is not None else exception)
+def describe(exception, item):
+    """What the host is told: name of the error code, map of details, one line. `item` is the index of the one concerned, or None.
+
+    No text names the function: the host knows which one it called, and says so.
+    """
+    code, message, shown = classify(exception)
     details = {
         "code": code,
         "message": cut_start(clean(message), MESSAGE_MAX),
-        "type": kind,
+        "type": type_name(shown if shown is not None else exception),
         "traceback": traceback_of(shown),
         "item": item,
     }
-    line = details["message"] if code != "python_exception" else "%s: %s" % (kind, details["message"])
-    return code, details, line if details["message"] else kind
+    return code, details, details["message"]
 
 
-def classify(exception, name):
+def classify(exception):
     """Code, message, and the exception whose traceback helps (or None)."""
     if isinstance(exception, Unresolved):
-        return exception.code, "%s; the interpreter is %s" % (text_of(exception), sys.executable), exception.__cause__
+        return exception.code, "%s; the interpreter is %s" % (exception.reason, sys.executable), exception.__cause__
     # The extension raises these outside of any frame. With a frame they come from a call of the user's, to slither.pack() for example.
     if exception.__traceback__ is None:
         if isinstance(exception, NotSerializable):
-            return "not_serializable", "a result of %s cannot travel: %s" % (name, text_of(exception)), None
+            return "not_serializable", "a result cannot travel: " + text_of(exception), None
         if isinstance(exception, Failure):
             return exception.code, text_of(exception), None
     if isinstance(exception, MemoryError):
-        return "out_of_memory", text_of(exception) or "%s ran out of memory" % name, exception
-    return "python_exception", text_of(exception), exception
+        return "out_of_memory", "the function ran out of memory: " + described(exception), exception
+    return "python_exception", described(exception), exception
+
+
+def described(exception):
+    text = text_of(exception)
+    return type_name(exception) + (": " + text if text else "")
 
 
 def text_of(exception):

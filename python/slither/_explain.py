@@ -92,16 +92,15 @@ def step_text(step):
     return "[%s]" % (text if len(text) <= STEP_SIZE_MAX else text[:STEP_SIZE_MAX - 3] + "...")
 
 
-def bad_result(name, results, count):
+def bad_result(results, count):
     """Called by the extension with what a function returned instead of a list of `count` results."""
-    function = name.decode("utf-8", "replace")
-    wanted = "a list of %d result%s, one for each item and in their order" % (count, "" if count == 1 else "s")
+    wanted = "expected a list of %d result%s, one for each item and in their order" % (count, "" if count == 1 else "s")
     kind = type(results)
     if isinstance(results, (list, tuple)):
-        return "%s returned a %s of %d; expected %s; return slither.skip() for an item that has no result" % (
-            function, kind.__name__, len(results), wanted)
+        return "returned a %s of %d; %s; return slither.skip() for an item that has no result" % (
+            kind.__name__, len(results), wanted)
     if results is None:
-        return "%s returned None; expected %s; is a return statement missing?" % (function, wanted)
+        return "returned None; %s; is a return statement missing?" % wanted
     hint = "return a list"
     if hasattr(kind, "tolist"):
         hint = "return list(results) or results.tolist()"
@@ -111,4 +110,4 @@ def bad_result(name, results, count):
         hint = "return list(results)"
     elif isinstance(results, dict):
         hint = "return list(results.values()), if they are in the order of the items"
-    return "%s returned an object of type %s; expected %s; %s" % (function, type_name(kind), wanted, hint)
+    return "returned an object of type %s; %s; %s" % (type_name(kind), wanted, hint)

@@ -12,11 +12,12 @@ CO_COROUTINE = 0x80
 class Unresolved(Failure):
     """A name that leads to no function. `code` is import_failed or function_not_found; the cause is the exception behind it.
 
-    The text does not name the interpreter: where it is shown, that is said besides."""
+    `reason` is the text without the name. Neither says which interpreter it was: where it is shown, that is said besides.
+    """
 
-    def __init__(self, code, text):
-        super().__init__(text)
-        self.code = code
+    def __init__(self, code, name, reason):
+        super().__init__("%s: %s" % (name, reason))
+        self.code, self.reason = code, reason
 
 
 def preload(name):
@@ -31,21 +32,20 @@ def resolve(name):
     """The callable of that name. Raises Unresolved."""
     module_name, colon, path = name.partition(":")
     if not colon or not module_name or not path:
-        raise Unresolved("function_not_found", "'%s' is not the name of a function; write module:function" % name)
+        raise Unresolved("function_not_found", name, "this is not the name of a function; write module:function")
     target = module = import_module(module_name, name)
     seen = module_name
     for part in path.split("."):
         try:
             target = getattr(target, part)
         except AttributeError as reason:
-            raise Unresolved("function_not_found", "%s: %s has no '%s'%s" % (
-                name, described(module, seen), part, alternatives(target, part))) from reason
+            raise Unresolved("function_not_found", name, "%s has no '%s'%s" % (
+                described(module, seen), part, alternatives(target, part))) from reason
         except BaseException as reason:
-            raise Unresolved("function_not_found", "%s: looking up '%s' raised %s" % (
-                name, part, summary(reason))) from reason
+            raise Unresolved("function_not_found", name, "looking up '%s' raised %s" % (part, summary(reason))) from reason
         seen += (":" if seen == module_name else ".") + part
     if not callable(target):
-        raise Unresolved("function_not_found", "%s is of type %s and cannot be called" % (name, type(target).__name__))
+        raise Unresolved("function_not_found", name, "this is of type %s and cannot be called" % type(target).__name__)
     return run_to_end(target) if is_async(target) else target
 
 
@@ -53,10 +53,10 @@ def import_module(module_name, name):
     try:
         return importlib.import_module(module_name)
     except BaseException as reason:  # a module that calls sys.exit() must not end the worker without a word
-        text = "%s: module '%s' could not be imported: %s" % (name, module_name, summary(reason))
+        text = "module '%s' could not be imported: %s" % (module_name, summary(reason))
         if isinstance(reason, ModuleNotFoundError) and reason.name == module_name.partition(".")[0]:
             text += "; it was looked for in %s" % (", ".join(sys.path[:6]) + (", ..." if len(sys.path) > 6 else ""))
-        raise Unresolved("import_failed", text) from reason
+        raise Unresolved("import_failed", name, text) from reason
 
 
 def described(module, seen):

@@ -132,15 +132,14 @@ static PyObject *native_skip(PyObject *module, PyObject *arguments, PyObject *ke
     return mark;
 }
 
-PyDoc_STRVAR(error_doc, "error(reason, payload=None)\n--\n\n"
-                        "A result that makes this one item a failed one. The payload travels with the error.");
+PyDoc_STRVAR(error_doc, "error(reason)\n--\n\nA result that makes this one item a failed one.");
 
 static PyObject *native_error(PyObject *module, PyObject *arguments, PyObject *keywords) {
-    static const char *const names[] = {"reason", "payload", NULL};
-    PyObject *reason, *payload = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "U|O:error", SL__KEYWORDS(names), &reason, &payload))
+    static const char *const names[] = {"reason", NULL};
+    PyObject *reason;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "U:error", SL__KEYWORDS(names), &reason))
         return NULL;
-    return sl__mark_make(sl__state_of(module), SL_MARK_ERROR, reason, payload);
+    return sl__mark_make(sl__state_of(module), SL_MARK_ERROR, reason, NULL);
 }
 
 PyDoc_STRVAR(route_doc, "route(name, payload=None)\n--\n\nA result that sends the payload to the route of that name.");

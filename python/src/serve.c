@@ -20,7 +20,7 @@ struct server {
     struct sl__state *state;
     struct sl__lane *lane;
     PyObject *resolve;   /* str -> callable; raises slither.Failure */
-    PyObject *describe;  /* exception, function name, item index or None -> (name of the code, dict, line) */
+    PyObject *describe;  /* exception, item index or None -> (name of the code, dict, line) */
     PyObject *functions; /* bytes of the name -> callable */
     PyObject *last_name; /* bytes of the name that was called last, or NULL */
     PyObject *last_function;
@@ -78,19 +78,24 @@ static PyObject *take_exception(void) {
     return value;
 }
 
+/* Describing an exception has failed with another one, most likely for lack of memory: it goes to stderr. The code of the reply. */
+static enum sl_code report_lost(void) {
+    enum sl_code code = PyErr_ExceptionMatches(PyExc_MemoryError) ? SL_E_OUT_OF_MEMORY : SL_E_PYTHON;
+    PyErr_WriteUnraisable(NULL);
+    return code;
+}
+
 /*
  * What the exception that is set is for the host: its code, a dict, and as `*line` (may be NULL) a str. NULL when that
  * fails too; nothing is raised then.
  */
 static PyObject *describe_failure(struct batch *batch, enum sl_code *code, PyObject **line) {
     struct server *server = batch->server;
-    *code = SL_E_OUT_OF_MEMORY;
     PyObject *exception = take_exception();
     PyObject *item = batch->item >= 0 ? PyLong_FromLongLong(batch->item) : (Py_INCREF(Py_None), Py_None);
     PyObject *answer = NULL;
     if (exception != NULL && item != NULL)
-        answer = PyObject_CallFunctionObjArgs(server->describe, exception, batch->name != NULL ? batch->name : Py_None,
-                                              item, NULL);
+        answer = PyObject_CallFunctionObjArgs(server->describe, exception, item, NULL);
     Py_XDECREF(exception);
     Py_XDECREF(item);
     const char *code_name;
@@ -105,17 +110,20 @@ static PyObject *describe_failure(struct batch *batch, enum sl_code *code, PyObj
         details = NULL;
     }
     Py_XDECREF(answer);
-    PyErr_Clear();
+    if (SL_UNLIKELY(details == NULL))
+        *code = report_lost();
     return details;
 }
 
-/* The error map where even describing has failed, which takes a process that is out of memory. */
+/* What is said where even describing has failed. */
+static const char undescribed[] =
+    "the function raised, and what it raised could not be described; the log of the worker says why";
+
 static void write_bare_failure(struct sl_writer *writer) {
-    static const char message[] = "the worker ran out of memory";
-    static const char type[] = "MemoryError";
+    static const char type[] = "BaseException";
     sl__put_map(writer, 4);
     sl__put_str(writer, "message", 7);
-    sl__put_str(writer, message, sizeof(message) - 1);
+    sl__put_str(writer, undescribed, sizeof(undescribed) - 1);
     sl__put_str(writer, "type", 4);
     sl__put_str(writer, type, sizeof(type) - 1);
     sl__put_str(writer, "traceback", 9);
@@ -132,10 +140,10 @@ static enum sl_code write_failure(struct batch *batch) {
     PyObject *details = describe_failure(batch, &code, NULL);
     cut_reply(batch, 0);
     if (details == NULL || sl__encode(&batch->encoder, details, false) < 0) {
-        PyErr_Clear();
+        if (PyErr_Occurred())
+            code = report_lost();
         cut_reply(batch, 0);
         write_bare_failure(&batch->writer);
-        code = SL_E_OUT_OF_MEMORY;
     }
     Py_XDECREF(details);
     return code;
@@ -149,11 +157,13 @@ static int write_item_failure(struct batch *batch, size_t begin) {
         sl__encode_finish_failure(&batch->encoder);
     PyObject *details = describe_failure(batch, &code, &line);
     cut_reply(batch, begin);
-    if (details != NULL)
-        mark = sl__mark_make(batch->server->state, SL_MARK_ERROR, line, details);
+    if (details == NULL) {
+        size_t mark_begin = sl__put_mark_begin(&batch->writer, SL_MARK_ERROR, undescribed, sizeof(undescribed) - 1);
+        sl__put_mark_end(&batch->writer, mark_begin);
+        return batch->writer.code == SL_OK ? 0 : sl__encode_raise_writer(batch->server->state, &batch->writer);
+    }
+    mark = sl__mark_make(batch->server->state, SL_MARK_ERROR, line, details);
     int status = mark != NULL ? sl__encode(&batch->encoder, mark, true) : -1;
-    if (details == NULL && !PyErr_Occurred())
-        PyErr_NoMemory();
     Py_XDECREF(mark);
     Py_XDECREF(line);
     Py_XDECREF(details);
@@ -276,9 +286,8 @@ static int check_results(struct batch *batch, PyObject *results) {
             return 0;
     }
     PyObject *explain = PyImport_ImportModule("slither._explain");
-    PyObject *text = explain != NULL
-                         ? PyObject_CallMethod(explain, "bad_result", "OOI", batch->name, results, (unsigned int)count)
-                         : NULL;
+    PyObject *text =
+        explain != NULL ? PyObject_CallMethod(explain, "bad_result", "OI", results, (unsigned int)count) : NULL;
     if (text != NULL)
         sl__raise(batch->server->state, SL_E_BAD_RESULT, "%U", text);
     Py_XDECREF(explain);

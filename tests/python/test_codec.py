@@ -238,11 +238,18 @@ def test_cycles_are_an_error():
 
 @given(st.sampled_from(["skip", "error", "route"]), texts, values)
 def test_marks_round_trip(kind, text, payload):
-    mark = slither.skip(text) if kind == "skip" else getattr(slither, kind)(text, payload)
+    mark = slither.route(text, payload) if kind == "route" else getattr(slither, kind)(text)
     back = slither.unpack(slither.pack(mark))
     assert (back.kind, back.text) == (kind, text)
-    assert same(back.payload, None if kind == "skip" else payload)
+    assert same(back.payload, payload if kind == "route" else None)
     assert back == mark or "nan" in repr(payload)
+
+
+def test_an_error_mark_of_the_serve_loop_has_a_payload():
+    packed = msgpack.packb(msgpack.ExtType(4, b"\x02" + msgpack.packb("why") + msgpack.packb({"type": "ValueError"})))
+    mark = slither.unpack(packed)
+    assert (mark.kind, mark.text, mark.payload) == ("error", "why", {"type": "ValueError"})
+    assert slither.unpack(slither.pack(mark)) == mark
 
 
 def test_marks_are_immutable_and_show_themselves():
