@@ -189,12 +189,28 @@ static void put_uint(struct sl_writer *writer, const char *name, uint64_t value)
     sl_write_uint(writer, value);
 }
 
+/* What a dead worker left or an executor said need not be UTF-8, and must not keep the report from being written. */
+static void write_any(struct sl_writer *writer, const char *text) {
+    size_t size = strlen(text), at = sl__utf8_valid_size(text, size);
+    char *copy = at == size ? NULL : strdup(text);
+    if (copy == NULL) {
+        sl_write_strn(writer, text, at);
+        return;
+    }
+    while (at < size) {
+        copy[at] = '?';
+        at += sl__utf8_valid_size(copy + at, size - at);
+    }
+    sl_write_strn(writer, copy, size);
+    free(copy);
+}
+
 static void put_text(struct sl_writer *writer, const char *name, const char *text) {
     sl_write_str(writer, name);
     if (text == NULL) {
         sl_write_nil(writer);
     } else {
-        sl_write_str(writer, text);
+        write_any(writer, text);
     }
 }
 
