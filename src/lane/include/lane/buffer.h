@@ -11,9 +11,11 @@
  * different ranges: bit 63 is set in those of a lane, which count per lane. */
 struct sl__buffer_home {
     _Atomic uint64_t last_id;
-    _Atomic uint64_t death_count; /* a lane that sees it change tells its worker to forget the dead ones, before its next request */
+    _Atomic uint64_t
+        death_count; /* a lane that sees it change tells its worker to forget the dead ones, before its next request */
 };
 
-enum sl_code sl__buffer_create(struct sl__buffer_home *home, uint64_t size, struct sl_buffer **buffer, struct sl_error *error);
+enum sl_code sl__buffer_create(struct sl__buffer_home *home, uint64_t size, struct sl_buffer **buffer,
+                               struct sl_error *error);
 
 #endif

@@ -33,9 +33,10 @@
 #include <slither/error.h>
 #include <slither/value.h>
 
-#define SL__LANE_SLOTS 8            /* messages outstanding each way, at most; a power of two */
-#define SL__LANE_ATTACH_MAX 128     /* memory files that one request may carry */
-#define SL__LANE_INLINE_MAX (256u << 10) /* payloads above this always travel in a memory file, so that arrays in them can be seen in place */
+#define SL__LANE_SLOTS 8        /* messages outstanding each way, at most; a power of two */
+#define SL__LANE_ATTACH_MAX 128 /* memory files that one request may carry */
+#define SL__LANE_INLINE_MAX \
+    (256u << 10) /* payloads above this always travel in a memory file, so that arrays in them can be seen in place */
 
 enum sl__request_kind {
     SL__REQUEST_BATCH = 1, /* function(items) -> list of results */
@@ -43,7 +44,8 @@ enum sl__request_kind {
 };
 
 enum sl__reply_flag {
-    SL__REPLY_KEPT = 1 /* Python still holds a view into the request's memory file: the host must not use that file again */
+    SL__REPLY_KEPT =
+        1 /* Python still holds a view into the request's memory file: the host must not use that file again */
 };
 
 struct sl__lane_config {
@@ -116,12 +118,20 @@ enum sl_code sl__lane_open(struct sl__lane *lane, struct sl_error *error);
  * is where they start, from the payload's start. Moves the payload to a memory file when the segment has no room; earlier
  * pointers are then invalid, offsets stay. limit_exceeded past payload_bytes_max, out_of_memory, system.
  */
-enum sl_code sl__lane_extend(struct sl__lane *lane, size_t size, uint8_t **memory, uint64_t *offset, struct sl_error *error);
+enum sl_code sl__lane_extend(struct sl__lane *lane, size_t size, uint8_t **memory, uint64_t *offset,
+                             struct sl_error *error);
 /* Cuts the open request's payload back to `size` bytes (to take back the last item). */
 void sl__lane_truncate(struct sl__lane *lane, uint64_t size);
-/* Makes a shared buffer known to the worker before this request is read. Cheap when it is known already. */
+/*
+ * Makes a shared buffer known to the worker before this request is read. Cheap when it is known already. limit_exceeded past
+ * SL__LANE_ATTACH_MAX - 1 buffers that the worker has not seen before; the request stays open.
+ */
 enum sl_code sl__lane_attach_buffer(struct sl__lane *lane, struct sl_buffer *buffer, struct sl_error *error);
-/* Publishes the open request. head_size: bytes of the head at the payload's start; items start at the next multiple of 8. */
+/*
+ * Publishes the open request. head_size: bytes of the head at the payload's start; items start at the next multiple of 8. On failure the
+ * request is dropped and the lane is as before it was opened: limit_exceeded (the lane socket is full: try again after an earlier
+ * request was answered), closed (the worker is gone), system, out_of_memory.
+ */
 enum sl_code sl__lane_commit(struct sl__lane *lane, enum sl__request_kind kind, uint32_t head_size, uint32_t item_count,
                              uint64_t *sequence, struct sl_error *error);
 /* Start of the open request's payload; the next sl__lane_extend may move it. */
@@ -136,18 +146,23 @@ uint64_t sl__lane_started(const struct sl__lane *lane);
 
 struct sl__reply {
     uint64_t sequence;
-    enum sl_code code;    /* SL_OK: item_count values follow one another in `blob`; else one map that describes the error */
-    uint32_t flags;       /* enum sl__reply_flag */
+    enum sl_code
+        code;       /* SL_OK: item_count values follow one another in `blob`; else one map that describes the error */
+    uint32_t flags; /* enum sl__reply_flag */
     uint32_t item_count;
     struct sl__blob *blob; /* owned by the caller; NULL when the reply has no payload */
 };
 /*
- * Takes the next reply of the oldest outstanding request. again: none yet. protocol: the worker wrote what it must not; the lane
- * is to be given up. The reply's payload is copied but its values are NOT checked yet: walk it with sl__batch_next.
+ * Takes the next reply of the oldest outstanding request that has none. again: none yet (`error` is left alone). protocol: the
+ * worker wrote what it must not. After any error but again the lane is to be given up. What is checked: code ok has exactly as many
+ * items as its request, another code at most one. The payload is copied but its values are NOT checked yet: walk it with sl__batch_next.
  * The request stays readable until sl__lane_retire.
  */
 enum sl_code sl__lane_poll(struct sl__lane *lane, struct sl__reply *reply, struct sl_error *error);
-/* Gives back the payload space of the oldest outstanding request. `kept`: its reply had SL__REPLY_KEPT, or none came. */
+/*
+ * Gives back the payload space of the oldest outstanding request. `kept`: its reply had SL__REPLY_KEPT, or none came. Without a reply only
+ * when the worker is dead or killed: it may still be reading.
+ */
 void sl__lane_retire(struct sl__lane *lane, bool kept);
 /* Late or repeated replies that were dropped. */
 uint64_t sl__lane_stale_count(const struct sl__lane *lane);
@@ -183,9 +198,13 @@ struct sl__request {
     uint32_t item_count;
     const uint8_t *data; /* payload; read-only memory */
     size_t size;
-    struct sl__mapping *mapping; /* not NULL: the payload lies in this file, arrays in it may be seen in place; else copy them. Borrowed until sl__lane_reply_commit */
+    struct sl__mapping *
+        mapping; /* not NULL: the payload lies in this file, arrays in it may be seen in place; else copy them. Borrowed until sl__lane_reply_commit */
 };
-/* Next request; again: none. Marks it as started. Receives the memory files that it came with. */
+/*
+ * Next request; again: none (`error` is left alone). Marks it as started. Receives the memory files that it came with. The one before must
+ * have been answered. unsupported: in a forked child of the worker. Other errors: the worker should end.
+ */
 enum sl_code sl__lane_take(struct sl__lane *lane, struct sl__request *request, struct sl_error *error);
 /* A shared buffer that the host attached; NULL when unknown. Borrowed. */
 struct sl__mapping *sl__lane_buffer(struct sl__lane *lane, uint64_t id);
@@ -202,7 +221,7 @@ void sl__lane_interrupt(struct sl__lane *lane);
 enum sl_code sl__lane_reply_open(struct sl__lane *lane, uint8_t **memory, size_t *capacity, struct sl_error *error);
 enum sl_code sl__lane_reply_grow(struct sl__lane *lane, size_t used, size_t needed, uint8_t **memory, size_t *capacity,
                                  struct sl_error *error);
-/* Publishes the reply of `size` bytes. Forgets the request's mapping and sets SL__REPLY_KEPT when somebody else still holds it. */
+/* Publishes the reply of `size` bytes (0 needs no open). item_count: as sl__lane_poll checks it. Forgets the request's mapping and sets SL__REPLY_KEPT when somebody else still holds it. */
 enum sl_code sl__lane_reply_commit(struct sl__lane *lane, enum sl_code code, uint32_t item_count, size_t size,
                                    struct sl_error *error);
 
