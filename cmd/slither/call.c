@@ -32,7 +32,8 @@
 #define BAD_LINES_SHOWN 10
 
 enum phase {
-    PHASE_STARTING, /* nothing was run: a signal ends the program here and now */
+    PHASE_OPENING,  /* not even the files are open: a signal ends the program here and now */
+    PHASE_STARTING, /* nothing was run: the same, but the report is written */
     PHASE_RUNNING,  /* a signal drains, the next one cancels, the third one ends the program */
     PHASE_CLOSING   /* all is done but for the cleaning up, which a second signal cuts short */
 };
@@ -83,16 +84,19 @@ static void write_report(struct call *call, int status) {
     struct sl_error error = SL_ERROR_INIT;
     struct call_report report = {
         .options = &call->options,
-        .input_name = call->input != NULL ? input_name(call->input) : NULL,
+        .input_name = input_name(call->input),
         .input = call->input,
         .results = &call->results,
-        .dispatch = call->ran ? &call->report : NULL,
-        .pool = call->pool != NULL ? &call->stats : NULL,
-        .python = call->pool != NULL ? sl_pool_python(call->pool) : NULL,
-        .error = call->error.code != SL_OK ? &call->error : NULL,
         .signal = signal_name(atomic_load(&call->signal)),
         .status = status,
     };
+    /* While the pool starts this is the signal thread, and the rest belongs to the other one. */
+    if (call->phase == PHASE_CLOSING) {
+        report.dispatch = call->ran ? &call->report : NULL;
+        report.pool = call->pool != NULL ? &call->stats : NULL;
+        report.python = call->pool != NULL ? sl_pool_python(call->pool) : NULL;
+        report.error = call->error.code != SL_OK ? &call->error : NULL;
+    }
     if (report_write(&report, &call->report_output, &error) != SL_OK) {
         console_message(CONSOLE_ERROR, "the report was not written: %s", error.message);
     }
@@ -106,6 +110,8 @@ static void take_signal(void *context, int number, unsigned count) {
     struct call *call = context;
     pthread_mutex_lock(&call->mutex);
     switch (call->phase) {
+    case PHASE_OPENING:
+        _exit(STATUS_INTERRUPTED);
     case PHASE_STARTING:
         atomic_store(&call->signal, number);
         console_stop();
@@ -551,6 +557,7 @@ static int run_call(int argc, char **argv) {
             console_start(PROGRESS_OFF, call.options.quiet != 0);
             /* What keeps a pool from starting is the error that ends the program: once is enough. */
             console_show_host(call.options.verbose > 0);
+            enter_phase(&call, PHASE_STARTING);
             status = run_opened(&call);
         }
         break;

@@ -100,12 +100,11 @@ static void put_line(enum console_style style, const char *prefix, const char *t
         size = sizeof(small) - strlen(prefix) - 16;
         needed = sizeof(small);
     }
+    pthread_mutex_lock(&console.mutex);
     bool styled = console.colour && style != CONSOLE_PLAIN;
     size_t at = (size_t)snprintf(line, needed, "%s%s%s", styled ? starts[style] : "", prefix, styled ? "\033[0m" : "");
     memcpy(line + at, text, size);
     line[at + size] = '\n';
-
-    pthread_mutex_lock(&console.mutex);
     bool was_shown = console.shown;
     clear_bar();
     put(line, at + size + 1);
