@@ -11,6 +11,7 @@ import threading
 import slither
 
 BATCH, EACH = 1, 2
+SANITIZED = "libasan" in os.environ.get("LD_PRELOAD", "")
 
 
 def program():
@@ -73,6 +74,8 @@ class Worker:
         self.process = subprocess.Popen([program()], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         pass_fds=[self.stdout.fd, self.stderr.fd])
         variables = dict(os.environ, PYTHONPATH=str(pathlib.Path(slither.__file__).parents[1]), PYTHONDONTWRITEBYTECODE="1")
+        if SANITIZED:
+            variables["ASAN_OPTIONS"] = variables.get("ASAN_OPTIONS", "") + ":allocator_may_return_null=1"
         variables.update(environment or {})
         self.pid = self.do("start", argv=argv or [sys.executable, "-m", "slither.worker"], directory=str(directory),
                            environment=["%s=%s" % pair for pair in variables.items()],

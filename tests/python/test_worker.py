@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import slither
-from harness import BATCH, EACH
+from harness import BATCH, EACH, SANITIZED
 from test_codec import same, values
 
 ECHO = """
@@ -337,6 +337,31 @@ def test_a_moment_that_datetime_cannot_hold(module, worker):
     host = worker()
     year_9999 = datetime.datetime(9999, 1, 1, tzinfo=datetime.timezone.utc)
     assert host.batch("m:batch", [year_9999]).values == [year_9999]
+
+
+@pytest.mark.skipif(SANITIZED, reason="ASan takes all address space for itself")
+def test_a_process_that_runs_out_of_memory(module, worker):
+    module("""
+        import resource
+        def limit(items):
+            pages = int(open("/proc/self/statm").read().split()[0])
+            resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + (20 << 20), -1))
+            return items
+        def expand(items):
+            return [["x"] * 2000000] * len(items)
+        def each(item):
+            return bytes(item)
+        def echo(items):
+            return items
+    """)
+    host = worker()
+    host.batch("m:limit", [0])
+    assert host.batch("m:expand", list(range(20))).code == "out_of_memory", "encoding"
+    assert host.batch("m:echo", [list(range(300000))] * 8).code == "out_of_memory", "decoding"
+    values = host.each("m:each", [3, 12 << 20, 40 << 20, 4]).values
+    assert (values[0], values[3]) == (bytes(3), bytes(4))
+    assert [values[n].payload["code"] for n in (1, 2)] == ["out_of_memory"] * 2
+    assert host.batch("m:echo", [1, 2]).values == [1, 2]
 
 
 # ---- what the host gets wrong ------------------------------------------------------------------------------------
