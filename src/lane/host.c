@@ -22,7 +22,9 @@
 #include "wire/batch.h"
 
 #define POPULATE_FROM (256u << 10) /* bytes at once from which a call to page them in pays */
-#define FORGET_PACKETS_MAX 4u      /* of one request; the rest waits for the next */
+#define STALE_MAX \
+    1024 /* late or repeated replies of one lane; a sane worker sends none, a mad one would keep the host busy */
+#define FORGET_PACKETS_MAX 4u /* of one request; the rest waits for the next */
 
 static struct sl__sent *sent_at(const struct sl__lane *lane, uint32_t index) {
     return (struct sl__sent *)(uintptr_t)&lane->host.sent[(lane->host.first + index) % SL__LANE_SLOTS];
@@ -243,6 +245,11 @@ enum sl_code sl__lane_attach_buffer(struct sl__lane *lane, struct sl_buffer *buf
     struct sl__host_end *host = &lane->host;
     struct sl__draft *draft = &host->draft;
     SL_ASSERT(draft->open);
+    if (host->home != NULL && host->home != buffer->home) { /* its id may be that of another buffer here */
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                            "shared buffer %llu belongs to another runtime than the pool that is to read it",
+                            (unsigned long long)buffer->id);
+    }
     if (sl__table_get(&host->buffers, buffer->id) != NULL) {
         return SL_OK;
     }
@@ -259,7 +266,6 @@ enum sl_code sl__lane_attach_buffer(struct sl__lane *lane, struct sl_buffer *buf
     if (!sl__table_reserve(&host->buffers, draft->buffer_count + 1)) {
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory to remember a shared buffer");
     }
-    SL_ASSERT(host->home == NULL || host->home == buffer->home); /* buffers of one runtime */
     if (host->home == NULL) {
         host->home = buffer->home;
         host->death_seen = atomic_load_explicit(&host->home->death_count, memory_order_acquire);
@@ -633,6 +639,10 @@ enum sl_code sl__lane_poll(struct sl__lane *lane, struct sl__reply *reply, struc
             (slot.generation == lane->config.generation && slot.sequence < expected)) {
             drop_stale(lane, &slot);
             consume_slot(lane);
+            if (host->stale_count > STALE_MAX) {
+                return sl_error_set(error, SL_E_PROTOCOL,
+                                    "the worker has sent %d replies to requests that were answered before", STALE_MAX);
+            }
             continue;
         }
         if (slot.generation != lane->config.generation || slot.sequence != expected || sent == NULL) {

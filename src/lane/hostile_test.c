@@ -210,6 +210,24 @@ static void late_and_repeated_replies_are_dropped(void **state) {
     pair_close(&pair);
 }
 
+static void a_flood_of_stale_replies_ends(void **state) {
+    (void)state;
+    struct pair pair;
+    struct sl_error error = SL_ERROR_INIT;
+    pair_open(&pair, &pair_config);
+    struct sl__slot slot = good_slot();
+    slot.sequence = 0;
+    enum sl_code code = SL_E_AGAIN;
+    uint32_t count = 0;
+    for (; code == SL_E_AGAIN && count < 1000000; count++) {
+        publish(&pair, &slot);
+        code = poll_once(&pair, &error);
+    }
+    assert_int_equal(code, SL_E_PROTOCOL);
+    assert_int_equal(count, 1025);
+    pair_close(&pair);
+}
+
 static void replies_out_of_order_are_refused(void **state) {
     (void)state;
     struct pair pair;
@@ -466,6 +484,7 @@ int main(void) {
         cmocka_unit_test(an_error_reply_has_at_most_one_value),
         cmocka_unit_test(a_tail_that_jumps_is_refused),
         cmocka_unit_test(late_and_repeated_replies_are_dropped),
+        cmocka_unit_test(a_flood_of_stale_replies_ends),
         cmocka_unit_test(replies_out_of_order_are_refused),
         cmocka_unit_test(files_that_are_not_what_they_should_be_are_refused),
         cmocka_unit_test(a_stale_reply_takes_its_file_with_it),

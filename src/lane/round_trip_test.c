@@ -333,7 +333,6 @@ static void buffers_are_attached_once_and_forgotten(void **state) {
     }
     assert_null(sl__lane_buffer(pair.worker, COUNT + 1));
     assert_null(sl__lane_buffer(pair.worker, 0));
-    /* One more than a request may bring. */
     struct sl__mapping *seen = sl__mapping_ref(sl__lane_buffer(pair.worker, 5));
     send_with(&pair, buffers, COUNT, &request); /* known: no packet */
     assert_ptr_equal(sl__lane_buffer(pair.worker, 5), seen);
@@ -366,6 +365,11 @@ static void too_many_new_buffers_are_refused(void **state) {
                          i + 1 < SL__LANE_ATTACH_MAX ? SL_OK : SL_E_LIMIT);
         sl_buffer_unref(buffers[i]);
     }
+    struct sl__buffer_home elsewhere = {0};
+    struct sl_buffer *foreign;
+    MUST(sl__buffer_create(&elsewhere, 1, &foreign, &error));
+    assert_int_equal(sl__lane_attach_buffer(pair.host, foreign, &error), SL_E_INVALID_ARGUMENT);
+    sl_buffer_unref(foreign);
     sl__lane_abort(pair.host);
     assert_int_equal(home.death_count, SL__LANE_ATTACH_MAX);
     assert_int_equal(sl__buffer_create(&home, 0, &buffers[0], &error), SL_E_INVALID_ARGUMENT);
