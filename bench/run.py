@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import machine
+import table
 from rows import FRESH, IDLE, ROWS, START
 from sides import Maker, SideFailed
 
@@ -103,25 +104,6 @@ def measure(row, maker, count):
     return record, rounds
 
 
-def figure(number):
-    if number >= 100_000:
-        return f"{number / 1000:,.0f} k"
-    return f"{number:,.0f}" if number >= 1000 else f"{number:.1f}"
-
-
-HEADER = f"{'row':<22}{'unit':<9}{'ours':>11}{'peer':>11}{'ratio':>8}{'asked':>7}  {'':<8}{'peer':<34}{'spread of ours':<20}"
-
-
-def line(row, record, rounds):
-    verdict = ""
-    if row.target is not None:
-        verdict = "reached" if record["ratio"] >= row.target else "MISSED"
-    target = f"{row.target:g}" if row.target is not None else "-"
-    spread = f"{figure(min(r[0] for r in rounds))} .. {figure(max(r[0] for r in rounds))}"
-    return (f"{row.name:<22}{row.unit:<9}{figure(record['ours']):>11}{figure(record['peer']):>11}{record['ratio']:>8.2f}"
-            f"{target:>7}  {verdict:<8}{row.peer_name:<34}{spread:<20}")
-
-
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=Path, default=ROOT / "build/bench-build", help="build directory with the programs")
@@ -129,6 +111,8 @@ def arguments():
     parser.add_argument("--row", action="append", metavar="NAME", help="only this row; may be repeated")
     parser.add_argument("--rounds", type=int, help="rounds of each row, instead of the row's own number")
     parser.add_argument("--divisor", type=int, default=1, help="make rounds shorter by it: to try, not to measure")
+    parser.add_argument("--update", type=Path, action="append", metavar="FILE", default=[],
+                        help="put the table into this document; may be repeated")
     parser.add_argument("--list", action="store_true", help="name the rows")
     given = parser.parse_args()
     names = [row.name for row in ROWS]
@@ -154,10 +138,10 @@ def main():
     about = machine.describe()
     for title, text in about:
         print(f"{title:<12} {text}")
-    print(f"\n{HEADER}".rstrip(), flush=True)
+    print(f"\n{table.HEADER}", flush=True)
 
     started = time.monotonic()
-    detail, failed, asked, reached = [], [], 0, 0
+    detail, measured, failed, asked, reached = [], [], [], 0, 0
     with given.output.open("w", encoding="utf-8") as output:
         for row in ROWS:
             if given.row and row.name not in given.row:
@@ -177,7 +161,10 @@ def main():
             if row.target is not None:
                 asked += 1
                 reached += record["ratio"] >= row.target
-            print(line(row, record, rounds).rstrip(), flush=True)
+            measured.append((row, record))
+            print(table.line(row, record, rounds), flush=True)
+    for document in given.update:
+        table.update(document, measured, about)
     rounds_file = given.output.with_name("rounds.json")
     rounds_file.write_text(json.dumps({"machine": dict(about), "rows": detail}, indent=1) + "\n", encoding="utf-8")
     print(f"\n{reached} of {asked} targets reached, {len(failed)} rows failed ({time.monotonic() - started:.0f} s); "
