@@ -128,12 +128,43 @@ static void a_restart_that_fails_for_a_while_is_tried_again(void **unused) {
     close_runtime(runtime);
 }
 
+static void a_worker_that_cannot_be_killed_is_let_go(void **unused) {
+    (void)unused;
+    sl__sys_fail_clear();
+    int before = descriptor_count();
+    struct sl_runtime *runtime = open_runtime();
+    struct sl_pool_options options = scripted(1, "config;ready;serve;exit=0");
+    struct sl_pool *pool = open_pool(runtime, &options);
+    struct seeker seeker;
+    struct sl__lease *lease;
+    seeker_init(&seeker);
+    assert_int_equal(seek(pool, &seeker, 0, &lease, NULL), SL_OK);
+    /* As if the kernel held it: the signal has no effect. */
+    sl__sys_fail_from(SL__CALL_PIDFD_SIGNAL, EPERM, 0);
+    sl__pool_kill(pool, lease, SL_E_WORKER_TIMEOUT, "too slow", false);
+    await_loss(&seeker, lease);
+    sl__sys_fail_clear();
+    assert_int_equal(lease->death.code, SL_E_WORKER_TIMEOUT);
+    assert_true(log_has("it is let go"));
+    sl__pool_release(pool, lease, 0);
+    await_ready(pool, 1);
+    sl_pool_destroy(pool);
+    close_runtime(runtime);
+    assert_int_equal(descriptor_count(), before);
+    /* Nobody reaps it any more; this one ended because its socket was closed. */
+    int status;
+    assert_true(waitpid(-1, &status, 0) > 0);
+    assert_int_equal(status, 0);
+    no_child_is_left();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(too_many_open_files),
         cmocka_unit_test(too_little_memory),
         cmocka_unit_test(too_many_processes),
         cmocka_unit_test(outputs_that_cannot_be_read),
+        cmocka_unit_test(a_worker_that_cannot_be_killed_is_let_go),
         cmocka_unit_test(a_restart_that_fails_for_a_while_is_tried_again),
     };
     return cmocka_run_group_tests_name("fault", tests, NULL, NULL);

@@ -139,7 +139,8 @@ bool sl__pool_foreign(const struct sl_pool *pool) {
 /* ---- kill and release ----------------------------------------------------------------------------------------- */
 
 /* With the lock held: a process that is being reaped is marked under it first, so the signal cannot reach another. */
-static void kill_locked(struct sl__incarnation *incarnation, enum sl_code cause, const char *why, bool blameless) {
+static void kill_locked(struct sl_pool *pool, struct sl__incarnation *incarnation, enum sl_code cause, const char *why,
+                        bool blameless) {
     if (incarnation->killed || incarnation->reaped) {
         return;
     }
@@ -149,6 +150,12 @@ static void kill_locked(struct sl__incarnation *incarnation, enum sl_code cause,
     snprintf(incarnation->why, sizeof(incarnation->why), "%s", why != NULL ? why : sl_code_text(cause));
     incarnation->why[sl__utf8_valid_size(incarnation->why, strlen(incarnation->why))] = '\0';
     sl__life_kill(&incarnation->life);
+    /* Somebody has to give up waiting when even that does not end it. */
+    struct sl__place *place = &pool->places[incarnation->lease.worker];
+    if (!place->kill_posted) {
+        place->kill_posted = true;
+        sl__loop_post(pool->runtime->loop, &place->kill_task);
+    }
 }
 
 void sl__pool_kill(struct sl_pool *pool, struct sl__lease *lease, enum sl_code cause, const char *why, bool blameless) {
@@ -158,7 +165,7 @@ void sl__pool_kill(struct sl_pool *pool, struct sl__lease *lease, enum sl_code c
     if (!incarnation->killed && !incarnation->reaped && cause == SL_E_PROTOCOL) {
         pool->stats.protocol_error_count++;
     }
-    kill_locked(incarnation, cause, why, blameless);
+    kill_locked(pool, incarnation, cause, why, blameless);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -177,7 +184,7 @@ void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t ba
     } else {
         if (!incarnation->killed && sl__lane_outstanding(lease->lane) > 0) {
             /* The next holder would get replies to questions that it did not ask. */
-            kill_locked(incarnation, SL_E_CANCELLED, "its lane was given back before it had answered", true);
+            kill_locked(pool, incarnation, SL_E_CANCELLED, "its lane was given back before it had answered", true);
         }
         if (!incarnation->killed) {
             sl__allot_put(&pool->allot, lease->worker);

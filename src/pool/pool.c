@@ -157,6 +157,10 @@ static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_po
     pool->failure = (struct sl_error)SL_ERROR_INIT;
     pool->name = strdup(options->name);
     pool->places = calloc(options->worker_count, sizeof(*pool->places));
+    for (uint32_t i = 0; pool->places != NULL && i < options->worker_count; i++) {
+        pool->places[i].pool = pool;
+        pool->places[i].kill_task.run = sl__place_killed;
+    }
     bool fits = pool->name != NULL && pool->places != NULL;
     fits = sl__allot_init(&pool->allot, options->worker_count) && fits;
     fits = sl__budget_init(&pool->budget, options->restart_max, options->restart_window_ms) && fits;

@@ -37,6 +37,9 @@ struct sl__incarnation {
 };
 
 struct sl__place {
+    struct sl__task kill_task; /* tells the worker that it was killed; the place outlives it, the incarnation may not */
+    bool kill_posted;
+    struct sl_pool *pool;
     struct sl__worker *worker;           /* loop thread, and its pid by any */
     struct sl__incarnation *incarnation; /* the one that takes batches, or NULL */
     struct sl__backoff backoff;          /* loop thread */
@@ -76,6 +79,9 @@ struct sl_pool {
 };
 
 extern const struct sl__worker_owner sl__pool_owner;
+
+/* place->kill_task.run */
+void sl__place_killed(struct sl__task *task);
 
 /* Outside of the lock: unmaps memory. */
 void sl__incarnation_destroy(struct sl__incarnation *incarnation);

@@ -162,6 +162,18 @@ static void worker_stopped(void *context, uint32_t worker) {
     pthread_mutex_unlock(&pool->lock);
 }
 
+void sl__place_killed(struct sl__task *task) {
+    struct sl__place *place = SL_CONTAINER_OF(task, struct sl__place, kill_task);
+    pthread_mutex_lock(&place->pool->lock);
+    place->kill_posted = false;
+    bool ends = place->incarnation != NULL && place->incarnation->killed;
+    pthread_mutex_unlock(&place->pool->lock);
+    /* `incarnation` changes on this thread only. */
+    if (ends) {
+        sl__worker_killed(place->worker);
+    }
+}
+
 const struct sl__worker_owner sl__pool_owner = {
     .ready = worker_ready,
     .reaping = worker_reaping,

@@ -173,11 +173,13 @@ static enum sl_code report(const struct sl__spawn *spawn, enum step step, int nu
 }
 
 /*
- * clang's thread sanitizer takes every clone() for a fork() and loses its own state when the child shares our memory. The
+ * The thread sanitizer takes every clone() for a fork() and loses its own state when the child shares our memory. The
  * C library's second name for the same function is not intercepted; the caller sleeps until the child is an image of
  * its own, so there is nothing to watch.
  */
-#if defined(__has_feature)
+#if defined(__SANITIZE_THREAD__) /* gcc */
+#define CLONE_UNDER_THREAD_SANITIZER 1
+#elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define CLONE_UNDER_THREAD_SANITIZER 1
 #endif

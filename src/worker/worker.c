@@ -468,6 +468,9 @@ static enum sl__worker_event run(struct sl__worker *worker, enum sl__worker_acti
     case SL__ACTION_KILL_REFUSED:
     case SL__ACTION_KILL:
         return do_kill(worker);
+    case SL__ACTION_AWAIT_KILL:
+        sl__timer_set(worker->timer, KILL_MS);
+        return SL__EVENT_NONE;
     case SL__ACTION_KILL_BABBLER:
         return do_kill_babbler(worker);
     case SL__ACTION_KILL_DEAF:
@@ -554,6 +557,10 @@ void sl__worker_start(struct sl__worker *worker) {
 
 void sl__worker_stop(struct sl__worker *worker) {
     handle(worker, SL__EVENT_STOP);
+}
+
+void sl__worker_killed(struct sl__worker *worker) {
+    handle(worker, SL__EVENT_KILLED);
 }
 
 void sl__worker_give_up(struct sl__worker *worker) {

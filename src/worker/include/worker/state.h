@@ -45,6 +45,7 @@
     X(RETRY, "retry")               /* the owner wants another now */                   \
     X(RETRY_LATER, "retry later")   /* the owner wants another after a delay */         \
     X(GIVE_UP, "give up")           /* the owner wants no other */                      \
+    X(KILLED, "killed")             /* the owner has sent it SIGKILL itself */          \
     X(STOP, "stop")                 /* the owner wants it to end */
 
 /* What is done; the next event, if any, is what the action says that came of it. */
@@ -59,6 +60,7 @@
     X(KILL_BABBLER, "kill, babbler")                                                             \
     X(KILL_DEAF, "kill, deaf") /* it closed its socket and lives on */                           \
     X(KILL, "kill")                                                                              \
+    X(AWAIT_KILL, "await kill") /* arm the deadline of a kill that was sent already */           \
     X(ASK_TO_STOP, "ask to stop")                                                                \
     X(COLLECT, "collect")            /* reap, take the last lines, ask the owner */              \
     X(COLLECT_LAST, "collect, last") /* the same, and tell the owner that it has stopped */      \

@@ -77,6 +77,9 @@ void sl__worker_stop(struct sl__worker *worker);
 /* No further attempt: a worker that waits for its next start does not wait any longer. */
 void sl__worker_give_up(struct sl__worker *worker);
 
+/* The owner has killed the life that runs now: it is let go when it does not end soon. Between `ready` and `gone` only. */
+void sl__worker_killed(struct sl__worker *worker);
+
 /* SIGKILL to the process of that life, and to its group. Any thread, until `reaping` has returned. */
 void sl__life_kill(const struct sl__life *life);
 
