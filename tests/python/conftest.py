@@ -8,7 +8,11 @@ from hypothesis import settings
 
 settings.register_profile("default", max_examples=200, deadline=None, print_blob=True)
 settings.register_profile("thorough", max_examples=5000, deadline=None, print_blob=True)
-settings.load_profile(os.environ.get("SLITHER_HYPOTHESIS_PROFILE", "default"))
+settings.register_profile("quick", max_examples=40, deadline=None, print_blob=True)
+if "libasan" in os.environ.get("LD_PRELOAD", ""):
+    settings.load_profile("quick")
+else:
+    settings.load_profile(os.environ.get("SLITHER_HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.fixture
