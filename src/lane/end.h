@@ -86,6 +86,11 @@ struct sl__lane {
     struct sl__worker_end worker;
 };
 
+/* Outstanding request number `index` of a host end, 0 = oldest; the one past the last is where the next goes. */
+static inline struct sl__sent *sl__sent_at(const struct sl__lane *lane, uint32_t index) {
+    return (struct sl__sent *)(uintptr_t)&lane->host.sent[(lane->host.first + index) % SL__LANE_SLOTS];
+}
+
 void sl__host_end_finish(struct sl__lane *lane);
 void sl__worker_end_finish(struct sl__lane *lane);
 
