@@ -140,7 +140,7 @@ def test_keys_of_every_size_are_told_apart(size):
 
 def test_keys_that_differ_by_trailing_zeros_only():
     """They are the same words in the key cache, and of this many some share a slot."""
-    rows = [{"k%d" % n + "\0" * zeros: n} for n in range(5000) for zeros in (0, 1, 2)]
+    rows = [{"long key %d" % n + "\0" * zeros: n} for n in range(5000) for zeros in (0, 1, 2)]
     assert slither.unpack(slither.pack(rows)) == rows
 
 

@@ -191,6 +191,10 @@ def test_a_forked_child_never_answers_for_its_parent(module, worker):
         if child:
             return [os.waitpid(child, 0)[1]]
         return ["from the child"]
+    def fork_each(item):
+        print("item", item, flush=True)
+        child = os.fork()
+        return os.waitpid(child, 0)[1] if child else "from the child"
     def pool(items):
         import multiprocessing
         with multiprocessing.get_context("fork").Pool(2) as pool:
@@ -199,6 +203,9 @@ def test_a_forked_child_never_answers_for_its_parent(module, worker):
     host = worker()
     for _ in range(3):
         assert host.batch("m:fork", [1]).values == [0]
+    assert host.each("m:fork_each", [1, 2, 3]).values == [0, 0, 0]
+    host.stdout.wait_for("item 3")
+    assert host.stdout.lines == ["item 1", "item 2", "item 3"], "a child does not go on with the next item"
     assert host.batch("m:pool", [-1, -2, 3]).values == [1, 2, 3]
 
 
