@@ -35,7 +35,8 @@ enum phase {
     PHASE_OPENING,  /* not even the files are open: a signal ends the program here and now */
     PHASE_STARTING, /* nothing was run: the same, but the report is written */
     PHASE_RUNNING,  /* a signal drains, the next one cancels, the third one ends the program */
-    PHASE_CLOSING   /* all is done but for the cleaning up, which a second signal cuts short */
+    PHASE_CLOSING, /* the rest of the output and the report are being written; the second signal does not wait for readers */
+    PHASE_CLEANING /* all is said; a signal cuts the cleaning up short */
 };
 
 struct call {
@@ -56,8 +57,9 @@ struct call {
     struct sl_error flush_error; /* what went wrong between two outcomes */
     struct sl_error cause;       /* what our own source or sink said when it ended the run */
     bool ran;
-    pthread_mutex_t mutex; /* guards `phase` */
+    pthread_mutex_t mutex; /* guards `phase` and `status` */
     enum phase phase;
+    int status;         /* what the program ends with, once it is cleaning up */
     atomic_int signal;  /* that interrupted the run, or 0 */
     atomic_int give_up; /* do not wait for whoever reads our output */
 };
@@ -136,10 +138,17 @@ static void take_signal(void *context, int number, unsigned count) {
         }
         break;
     case PHASE_CLOSING:
-        if (count >= 2) {
+        if (count >= 3) {
             _exit(STATUS_INTERRUPTED);
         }
+        if (count == 2) { /* the first one had nothing left to stop */
+            atomic_store(&call->signal, number);
+            atomic_store(&call->give_up, 1);
+            signals_nudge();
+        }
         break;
+    case PHASE_CLEANING:
+        _exit(call->status);
     }
     pthread_mutex_unlock(&call->mutex);
 }
@@ -515,7 +524,6 @@ static int run_opened(struct call *call) {
     }
     enter_phase(call, PHASE_CLOSING);
     console_stop();
-    input_stop(call->input);
     close_outputs(call);
     int status = exit_status(call);
     if (call->pool != NULL) {
@@ -523,6 +531,10 @@ static int run_opened(struct call *call) {
     }
     write_report(call, status);
     print_summary(call);
+    pthread_mutex_lock(&call->mutex);
+    call->phase = PHASE_CLEANING;
+    call->status = status;
+    pthread_mutex_unlock(&call->mutex);
     return status;
 }
 

@@ -159,6 +159,10 @@ static void *read_input(void *context) {
             }
             break;
         }
+        if (is_stopping(input)) { /* in the midst of a line without end */
+            chunk_destroy(chunk);
+            break;
+        }
     }
     line_reader_finish(&reader);
     return NULL;
@@ -210,7 +214,7 @@ struct input *input_open(const struct input_options *options, char *problem, siz
     return input;
 }
 
-void input_stop(struct input *input) {
+static void stop_reader(struct input *input) {
     pthread_mutex_lock(&input->mutex);
     input->stopping = true;
     pthread_cond_broadcast(&input->room);
@@ -226,7 +230,7 @@ void input_close(struct input *input) {
     if (input == NULL) {
         return;
     }
-    input_stop(input);
+    stop_reader(input);
     chunk_destroy(input->current);
     struct chunk *lists[] = {input->first, input->idle};
     for (size_t i = 0; i < 2; i++) {

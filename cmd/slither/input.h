@@ -42,7 +42,7 @@ struct input_options {
 
 /* Opens it; nothing is read yet. NULL: `problem` says why not. */
 struct input *input_open(const struct input_options *options, char *problem, size_t problem_size);
-/* NULL is fine. Stops the thread. */
+/* Stops the thread; items that were not taken are dropped. NULL is fine. */
 void input_close(struct input *input);
 
 const char *input_name(const struct input *input);
@@ -61,8 +61,6 @@ uint64_t input_line(const struct input *input);
 struct line_parser *input_parser(struct input *input);
 /* Starts the thread; it wakes the run through `control`, which must outlive the input, when there is something again. */
 enum sl_code input_start(struct input *input, struct sl_control *control, struct sl_error *error);
-/* Reading ends soon; items that were not taken are dropped. */
-void input_stop(struct input *input);
 
 struct sl_source input_source(struct input *input);
 /* Weight and key of the item that was taken last, for a strategy; context is the input. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <slither/version.h>
 
@@ -16,7 +18,21 @@ static int print_version(void) {
     return finish_stdout();
 }
 
+/*
+ * A standard stream that we were started without: its number would go to the next file that is opened, and results would end
+ * up there. What is opened in its place cannot be used, so that using it is an error as it should be.
+ */
+static void reserve_standard_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) < 0) {
+            (void)open("/dev/null",
+                       fd == STDIN_FILENO ? O_WRONLY : O_RDONLY); /* takes the lowest free number: this one */
+        }
+    }
+}
+
 int main(int argc, char **argv) {
+    reserve_standard_streams();
     /* Writing to a closed pipe is an error to be answered, not a death that leaves the report unwritten. */
     signal(SIGPIPE, SIG_IGN);
 

@@ -17,8 +17,11 @@ bool output_init(struct output *output, int fd, const char *name) {
     return output->buffer != NULL;
 }
 
-static bool is_same_file(const struct stat *a, const struct stat *b) {
-    return S_ISREG(a->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+bool is_same_file(int fd, int other) {
+    struct stat a;
+    struct stat b;
+    return fstat(fd, &a) == 0 && fstat(other, &b) == 0 && S_ISREG(a.st_mode) && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
 }
 
 bool output_open(struct output *output, const char *path, int input_fd, char *problem, size_t problem_size) {
@@ -29,11 +32,10 @@ bool output_open(struct output *output, const char *path, int input_fd, char *pr
         return false;
     }
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    struct stat input_status;
     struct stat status;
     if (fd < 0 || fstat(fd, &status) < 0) {
         snprintf(problem, problem_size, "cannot write %.200s: %s", path, strerror(errno));
-    } else if (fstat(input_fd, &input_status) == 0 && is_same_file(&input_status, &status)) {
+    } else if (is_same_file(input_fd, fd)) {
         snprintf(problem, problem_size, "%.200s is the input: writing it would destroy what is still to be read", path);
     } else if (S_ISREG(status.st_mode) && ftruncate(fd, 0) < 0) {
         snprintf(problem, problem_size, "cannot empty %.200s: %s", path, strerror(errno));

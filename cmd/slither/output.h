@@ -23,6 +23,8 @@ struct output {
 
 /* Standard output. */
 bool output_init(struct output *output, int fd, const char *name);
+/* Whether both are one regular file: reading the one would never end while the other is written. */
+bool is_same_file(int fd, int other);
 /*
  * A file, made or emptied. A file that is the open `input_fd` is refused, because emptying it would destroy what is still to be
  * read. False: `problem` says why.

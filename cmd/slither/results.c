@@ -26,6 +26,10 @@ bool results_open(struct results *results, const struct call_options *options, i
         snprintf(problem, problem_size, "out of memory");
         return false;
     }
+    if (is_same_file(input_fd, STDOUT_FILENO)) {
+        snprintf(problem, problem_size, "standard output is the input: its results would be read as items");
+        return false;
+    }
     for (size_t i = 0; i < options->route_count; i++) {
         if (!output_open(&results->routes[i], options->routes[i].path, input_fd, problem, problem_size)) {
             return false;

@@ -124,10 +124,25 @@ class BadInput(harness.CommandTest):
         self.status(result, 3)
         self.assertIn("/dev/full", result.err)
 
-    def test_closed_standard_input(self):
+    def test_the_output_is_not_the_input(self):
+        (self.folder / "in.ndjson").write_bytes(b"1\n2\n")
+        with open(self.folder / "in.ndjson", "ab") as out:
+            result = self.run_command("call", "cli_functions:same", "in.ndjson", stdout=out)
+        self.status(result, 2)
+        self.assertIn("standard output is the input", result.err)
+        self.assertEqual((self.folder / "in.ndjson").read_bytes(), b"1\n2\n")
+
+    def test_closed_standard_streams(self):
         result = self.run_command("call", "cli_functions:same", stdin=None, preexec_fn=lambda: os.close(0))
-        self.assertIn(result.status, (0, 2, 3), str(result))
-        self.assertEqual(result.out, b"")
+        self.status(result, 3)
+        self.assertIn("stdin: cannot be read: Bad file descriptor", result.err)
+        (self.folder / "in.ndjson").write_bytes(b"1\n2\n")
+        for arguments in ((), ("--errors", "errors.ndjson", "--report", "report.json")):
+            result = self.run_command("call", "cli_functions:same", "in.ndjson", *arguments, preexec_fn=lambda: os.close(1))
+            self.status(result, 3)
+            self.assertIn("standard output: Bad file descriptor", result.err)
+        self.assertEqual((self.folder / "errors.ndjson").read_bytes(), b"")
+        self.assertEqual(self.load("report.json")["error"]["kind"], "system")
 
 
 if __name__ == "__main__":
