@@ -501,9 +501,9 @@ static void print_summary(const struct call *call) {
 /* ---- the command ---- */
 
 static void finish_call(struct call *call) {
-    input_close(call->input);
     sl_pool_destroy(call->pool);
     sl_runtime_destroy(call->runtime);
+    input_close(call->input);
     sl_control_destroy(call->control);
     results_finish(&call->results);
     (void)output_close(&call->report_output, NULL);

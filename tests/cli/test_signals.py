@@ -128,7 +128,7 @@ class Signals(harness.CommandTest):
         process.send_signal(signal.SIGINT)
         self.wait_for(process, "once more")
         process.send_signal(signal.SIGINT)
-        self.assertEqual(process.wait(harness.LIMIT_S), 130)
+        self.assertEqual(process.wait(harness.LIMIT_S), 130, process.stderr.read().decode())
         self.assertEqual(self.load("report.json")["outcome"], "interrupted")
         writer.join()
 
