@@ -73,6 +73,14 @@ def test_started_by_hand():
     assert run.returncode == 1 and "A Slither host starts its workers itself" in run.stderr
 
 
+def test_what_only_workers_can_do():
+    from slither import _native
+    for call in (lambda: _native.send({}), lambda: _native.serve(print, print)):
+        with pytest.raises(slither.Failure, match="not in a worker") as caught:
+            call()
+        assert caught.value.code in ("closed", "invalid_argument")
+
+
 def interpreters_that_are_too_old():
     home = os.path.expanduser("~/.pyenv/versions")
     names = sorted(os.listdir(home)) if os.path.isdir(home) else []
