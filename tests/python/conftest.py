@@ -32,13 +32,13 @@ def module(tmp_path):
 @pytest.fixture
 def worker(tmp_path):
     """worker(**options) starts a worker in that directory; it is gone when the test ends."""
-    import harness
-    if not harness.program().exists():
-        pytest.skip("%s has not been built; set SLITHER_BUILD to the build directory" % harness.program())
+    import worker_driver
+    if not worker_driver.program().exists():
+        pytest.skip("%s has not been built; set SLITHER_BUILD to the build directory" % worker_driver.program())
     started = []
 
     def start(**options):
-        started.append(harness.Worker(tmp_path, **options))
+        started.append(worker_driver.Worker(tmp_path, **options))
         return started[-1]
     yield start
     for each in started:

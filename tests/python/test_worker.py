@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 import slither
-from harness import BATCH, EACH, SANITIZED
+from worker_driver import BATCH, EACH, SANITIZED
 from test_codec import same, values
 
 ECHO = """

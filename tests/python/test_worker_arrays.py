@@ -3,7 +3,7 @@
 import pytest
 
 import slither
-from harness import EACH
+from worker_driver import EACH
 
 SMALL, LARGE = 1000, 4 << 20
 

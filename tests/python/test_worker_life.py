@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import slither
-from harness import HostError
+from worker_driver import HostError
 
 PLAIN = """
     import os, sys, signal, time
