@@ -27,6 +27,7 @@ static void worker_ready(void *context, uint32_t worker, const struct sl__life *
     incarnation->lease.lane = life->lane;
     incarnation->lease.worker = worker;
     incarnation->lease.generation = life->generation;
+    sl__spin_init_as(&incarnation->lease.spin, pool->processor_count < 2);
     incarnation->lease.death = (struct sl_error)SL_ERROR_INIT;
 
     pthread_mutex_lock(&pool->lock);

@@ -5,6 +5,7 @@
  */
 #include "worker/worker.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -219,6 +220,13 @@ static enum sl_code send_config(struct sl__worker *worker, struct sl_error *erro
     return code;
 }
 
+/* Of the machine, not of the interpreter: the same start may succeed later. */
+static bool is_shortage(const struct sl_error *error) {
+    return error->code == SL_E_OUT_OF_MEMORY ||
+           (error->code == SL_E_SYSTEM && (error->system_errno == EMFILE || error->system_errno == ENFILE ||
+                                           error->system_errno == EAGAIN || error->system_errno == ENOSPC));
+}
+
 /* All that can fail is done before the state is left, so that a process is either whole or not there. */
 static enum sl__worker_event do_spawn(struct sl__worker *worker) {
     sl__timer_cancel(worker->timer);
@@ -251,7 +259,7 @@ static enum sl__worker_event do_spawn(struct sl__worker *worker) {
         worker->pid = worker->child.pid;
         return SL__EVENT_SPAWNED;
     }
-    sl_error_set(&worker->reason, code == SL_E_OUT_OF_MEMORY ? code : SL_E_WORKER_START,
+    sl_error_set(&worker->reason, is_shortage(&error) ? code : SL_E_WORKER_START,
                  "worker %u could not be started with interpreter %s: %s", worker->config.index,
                  worker->config.spec->python, error.message);
     worker->reason.system_errno = error.system_errno;

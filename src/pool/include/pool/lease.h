@@ -22,6 +22,7 @@ struct sl__lease {
     struct sl__lane *lane;
     uint32_t worker; /* index, 0 .. worker_count-1 */
     uint32_t generation;
+    struct sl__spin spin;  /* for who waits for this lane alone: what spinning was worth to the holders before */
     _Atomic uint32_t lost; /* 1: the worker is dead and reaped; `death` is complete (acquire load) */
     struct sl_error death; /* code worker_crashed, or what sl__pool_kill was told; exit status or signal, stderr tail */
 };
