@@ -3,25 +3,30 @@
  * The life of a worker process: the first message, and the thread that watches the life-cycle socket.
  *
  * The watcher needs no GIL, so that it acts whatever Python is doing: while a module imports for a minute, or a C library
- * computes. The end of the socket means that the host is gone. Then the watcher kills its whole process group, so that children which
- * the user's code forked go too, or just this process where it does not lead a group.
+ * computes. The end of the socket means that the host is gone, or gives this worker up; the end of the host's process means so
+ * too, where a child that the host forked still holds the socket open. Then the watcher kills its whole process group, so that children
+ * which the user's code forked go too, or just this process where it does not lead a group.
  *
  * Why no PR_SET_PDEATHSIG with SIGKILL: that signal comes when the *thread* that spawned us ends, alive host or not, and it would
  * leave our children behind. It is used with SIGCONT, which does nothing to a process that runs, and which lets one that is
- * stopped see the end of its socket.
+ * stopped see that its host is gone.
  */
 #include "module.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lane/handshake.h"
 #include "sys/descriptor.h"
 #include "sys/packet.h"
+#include "sys/process.h"
 #include "wire/writer.h"
 
 struct sl__life *sl__life(void) {
@@ -44,13 +49,39 @@ static bool is_stop(const uint8_t *packet, size_t size) {
            text_size == 4 && memcmp(text, "stop", 4) == 0;
 }
 
+/* A pidfd of the host: the process that made the socket pair, whoever is our parent. -1 when there is none to be had. */
+static int open_host(void) {
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    int pidfd = -1;
+    if (getsockopt(SL__WORKER_FD, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 0)
+        return -1;
+    struct sl_error error = SL_ERROR_INIT;
+    if (sl__process_open(peer.pid, &pidfd, &error) != SL_OK) {
+        pidfd = -1;
+        if (error.system_errno == ESRCH)
+            end_at_once();
+    }
+    sl_error_finish(&error);
+    return pidfd;
+}
+
 static void *watch(void *unused) {
     (void)unused;
     struct sl__life *life = sl__life();
     static uint8_t packet[SL__MESSAGE_MAX];
+    struct pollfd watched[] = {{.fd = SL__WORKER_FD, .events = POLLIN}, {.fd = open_host(), .events = POLLIN}};
     for (;;) {
         size_t size, fd_count;
-        if (sl__packet_receive(SL__WORKER_FD, packet, sizeof(packet), &size, NULL, 0, &fd_count, 0, NULL) != SL_OK)
+        if (poll(watched, 2, -1) < 0)
+            continue;
+        if (watched[1].revents != 0)
+            end_at_once();
+        enum sl_code code = sl__packet_receive(SL__WORKER_FD, packet, sizeof(packet), &size, NULL, 0, &fd_count,
+                                               SL__PACKET_NOWAIT, NULL);
+        if (code == SL_E_AGAIN)
+            continue;
+        if (code != SL_OK)
             end_at_once();
         if (is_stop(packet, size)) {
             atomic_store(&life->stop, 1);

@@ -298,6 +298,18 @@ def test_a_killed_host_leaves_nothing_behind(module, worker, function):
     host.stdout.text()  # ends only when no process holds the pipe any more, the forked child included
 
 
+def test_a_killed_host_whose_socket_somebody_still_holds(module, worker):
+    module(PLAIN)
+    host = worker()
+    host.batch("m:echo", [1])
+    child = host.do("leak")
+    try:
+        host.kill_host()
+        host.wait_gone()
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
 def test_a_killed_host_ends_a_stopped_worker(module, worker):
     module(PLAIN)
     host = worker()

@@ -225,6 +225,16 @@ static enum sl_code stop(struct sl_writer *out) {
     return code;
 }
 
+/* A child of the host that outlives it, and that holds all that it held. */
+static enum sl_code leak(struct sl_writer *out) {
+    pid_t child = fork();
+    while (child == 0) {
+        (void)pause();
+    }
+    sl_write_int(out, child);
+    return SL_OK;
+}
+
 static enum sl_code reap(struct sl_value command, struct sl_writer *out) {
     struct sl__process_end end;
     struct pollfd ended = {.fd = host.pidfd, .events = POLLIN};
@@ -435,6 +445,9 @@ static enum sl_code run(struct sl_value command, struct sl_writer *out) {
         sl__close(&host.life);
         sl_write_nil(out);
         return SL_OK;
+    }
+    if (strcmp(operation, "leak") == 0) { /* forks a child that holds the descriptors -> pid */
+        return leak(out);
     }
     if (strcmp(operation, "reap") == 0) { /* -> [exit status, signal] */
         return reap(command, out);
