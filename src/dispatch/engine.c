@@ -247,10 +247,13 @@ static uint64_t next_deadline(struct sl__run *run, uint64_t now) {
 
 static void wait_for_something(struct sl__run *run, uint32_t bell_seen, uint64_t now) {
     size_t count = 0;
+    struct sl__spin *spin = &run->spin;
     for (uint32_t i = 0; run->pool != NULL && i < run->seat_capacity; i++) {
         const struct sl__seat *seat = &run->seats[i];
         if (seat->lease != NULL && seat->count > 0 && !seat->condemned) {
             run->wait_lanes[count++] = seat->lease->lane;
+            /* A call is too short to learn what spinning is worth: the lane remembers it. */
+            spin = count == 1 ? &seat->lease->spin : &run->spin;
         }
     }
     sl__run_release_open(run);
@@ -260,7 +263,7 @@ static void wait_for_something(struct sl__run *run, uint32_t bell_seen, uint64_t
     }
     /* Spinning needs a processor that no busy worker wants. */
     bool may_spin = count > 0 && count < run->processor_count;
-    sl__lanes_wait(run->wait_lanes, count, run->bell, bell_seen, next_deadline(run, now), &run->spin, may_spin);
+    sl__lanes_wait(run->wait_lanes, count, run->bell, bell_seen, next_deadline(run, now), spin, may_spin);
 }
 
 /* ---- the wheel ------------------------------------------------------------------------------------------------------- */

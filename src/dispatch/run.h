@@ -238,7 +238,7 @@ struct sl__run {
     struct sl__spin spin;
     uint64_t start_ns, deadline_ns, progress_ns;
     uint64_t random;
-    struct sl_limits limits; /* of results */
+    struct sl_limits limits;     /* of results */
     struct sl__latency *latency; /* NULL: nobody will see the report */
 };
 
@@ -296,6 +296,7 @@ uint64_t sl__run_seat_deadline(struct sl__run *run);
 bool sl__run_key_flies(struct sl__run *run, uint64_t key);
 
 /* tasks.c: the same through an executor */
+/* again: the executor has no room now. */
 enum sl_code sl__task_send(struct sl__run *run, struct sl__batch *batch, struct sl_error *error);
 bool sl__task_room(const struct sl__run *run);
 void sl__task_harvest(struct sl__run *run, uint64_t now);

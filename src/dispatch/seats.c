@@ -119,8 +119,8 @@ enum sl_code sl__seat_open(struct sl__run *run, struct sl__seat *seat, struct sl
 
 enum sl_code sl__seat_commit(struct sl__run *run, struct sl__seat *seat, struct sl__batch *batch,
                              struct sl_error *error) {
-    uint64_t now =
-        sl__clock_now_ns(); /* not the turn's: the source may have blocked, and its time is not the worker's */
+    /* Not the time of the turn: the source may have blocked since, and that is not the worker's time. */
+    uint64_t now = sl__clock_now_ns();
     enum sl__request_kind kind = run->options.mode == SL_CALL_EACH ? SL__REQUEST_EACH : SL__REQUEST_BATCH;
     enum sl_code code =
         sl__lane_commit(seat->lease->lane, kind, run->head_size, batch->count, &batch->lane_sequence, error);

@@ -159,9 +159,30 @@ static struct sl__batch *unpack(struct sl__task_box *box) {
     return batch;
 }
 
+/* The task was not handed over. */
+static void take_back(struct sl__task_box *box) {
+    struct sl__batch *batch = unpack(box);
+    for (uint32_t i = 0; i < batch->count; i++) {
+        batch->entries[i].attempts--;
+    }
+    box_destroy(box);
+}
+
+static bool take_room(struct sl__run *run, struct sl__task_box *box) {
+    struct sl_executor *executor = run->executor;
+    pthread_mutex_lock(&executor->lock);
+    bool room = executor->active_count < executor->options.capacity;
+    if (room) {
+        sl__list_push_back(&run->boxes, &box->link);
+        executor->active_count++;
+    }
+    pthread_mutex_unlock(&executor->lock);
+    return room;
+}
+
 enum sl_code sl__task_send(struct sl__run *run, struct sl__batch *batch, struct sl_error *error) {
-    uint64_t now =
-        sl__clock_now_ns(); /* not the turn's: the source may have blocked, and its time is not the executor's */
+    /* Not the time of the turn: the source may have blocked since, and that is not the executor's time. */
+    uint64_t now = sl__clock_now_ns();
     struct sl_executor *executor = run->executor;
     struct sl_task *task = calloc(1, sizeof *task);
     struct sl__task_box *box = task == NULL ? NULL : &task->box;
@@ -193,10 +214,10 @@ enum sl_code sl__task_send(struct sl__run *run, struct sl__batch *batch, struct 
         box->deadline_ns = now + (uint64_t)run->options.timeout_ms * 1000000;
     }
     batch->sent_ns = now;
-    pthread_mutex_lock(&executor->lock);
-    sl__list_push_back(&run->boxes, &box->link);
-    executor->active_count++;
-    pthread_mutex_unlock(&executor->lock);
+    if (!take_room(run, box)) { /* another run was faster */
+        take_back(box);
+        return SL_E_AGAIN;
+    }
     run->flying_count++;
     run->report->in_flight_peak = SL_MAX(run->report->in_flight_peak, run->flying_count);
     enum sl_code code = executor->options.submit(executor->options.context, task, error);
@@ -208,11 +229,7 @@ enum sl_code sl__task_send(struct sl__run *run, struct sl__batch *batch, struct 
     executor->active_count--;
     pthread_mutex_unlock(&executor->lock);
     run->flying_count--;
-    (void)unpack(box);
-    box_destroy(box);
-    for (uint32_t i = 0; i < batch->count; i++) {
-        batch->entries[i].attempts--;
-    }
+    take_back(box);
     if (code == SL_E_AGAIN) {
         code = sl_error_set(error, SL_E_EXECUTOR, "executor %s refused a batch with `again` although it had room",
                             executor->name);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Bounds: batches in flight, bytes, finished batches that wait for an earlier one; and the order that comes out. */
+#include <sched.h>
+
 #include "testing/crew.h"
 
 /* ---- the window ---------------------------------------------------------------------------------------------------- */
@@ -162,23 +164,23 @@ static void as_completed_does_not_wait_for_the_first(void **state) {
     crew_close(&crew);
 }
 
-/* Like act_first_last, but lets the first go when nothing else is submitted any more. */
+/* Like act_first_last, but lets the first go when as many are finished as may wait for it, and a run that is wrong has had
+ * the time to send more. */
 static void *let_go_of_first(void *context) {
     struct crew *crew = ((void **)context)[0];
     struct late_first *late = ((void **)context)[1];
-    uint64_t before = 0, same = 0;
-    while (same < 30) { /* 30 looks, 1 ms apart, without a new submit: the run waits for the first */
+    struct sl_task *first = NULL;
+    uint64_t done = 0;
+    while (done < (uint64_t)late->until) {
         pthread_mutex_lock(&crew->lock);
-        uint64_t now = crew->submitted;
-        struct sl_task *first = late->first;
+        done = late->done_before;
         pthread_mutex_unlock(&crew->lock);
-        same = now == before && first != NULL ? same + 1 : 0;
-        before = now;
-        struct timespec pause = {0, 1000000};
-        nanosleep(&pause, NULL);
+        sched_yield();
     }
+    struct timespec pause = {0, 20000000};
+    nanosleep(&pause, NULL);
     pthread_mutex_lock(&crew->lock);
-    struct sl_task *first = late->first;
+    first = late->first;
     late->first = NULL;
     pthread_mutex_unlock(&crew->lock);
     act_triple(NULL, first);
@@ -188,21 +190,21 @@ static void *let_go_of_first(void *context) {
 static void act_keep_first(void *context, struct sl_task *task) {
     struct crew *crew = ((void **)context)[0];
     struct late_first *late = ((void **)context)[1];
-    if (task_holds(task, 0)) {
-        pthread_mutex_lock(&crew->lock);
-        late->first = task;
-        pthread_mutex_unlock(&crew->lock);
-        return;
+    bool keep = task_holds(task, 0);
+    pthread_mutex_lock(&crew->lock);
+    late->first = keep ? task : late->first;
+    late->done_before += !keep && late->first != NULL;
+    pthread_mutex_unlock(&crew->lock);
+    if (!keep) {
+        act_triple(NULL, task);
     }
-    late->done_before += late->first != NULL;
-    act_triple(NULL, task);
 }
 
 static void finished_batches_that_wait_are_bounded(void **state) {
     (void)state;
     static const uint32_t bounds[] = {1, 3, 20};
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
-        struct late_first late = {0};
+        struct late_first late = {.until = bounds[i]};
         struct crew crew = {0};
         void *both[] = {&crew, &late};
         crew.act = act_keep_first;
