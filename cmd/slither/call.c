@@ -26,7 +26,7 @@
 #include "results.h"
 #include "signals.h"
 #include "status.h"
-#include "units.h"
+#include "summary.h"
 
 /* Bad lines that are named on standard error; the others are counted. */
 #define BAD_LINES_SHOWN 10
@@ -79,27 +79,30 @@ static const char *signal_name(int number) {
 
 /* ---- report ---- */
 
-static void write_report(struct call *call, int status) {
-    if (call->report_output.buffer == NULL) {
-        return;
-    }
-    struct sl_error error = SL_ERROR_INIT;
+/* `all`: the run is over, or there is none. While the pool starts the signal thread asks, and the rest belongs to the other one. */
+static struct call_report describe(struct call *call, int status, bool all) {
     struct call_report report = {
         .options = &call->options,
-        .input_name = input_name(call->input),
         .input = call->input,
         .results = &call->results,
         .signal = signal_name(atomic_load(&call->signal)),
         .status = status,
     };
-    /* While the pool starts this is the signal thread, and the rest belongs to the other one. */
-    if (call->phase == PHASE_CLOSING) {
+    if (all) {
         report.dispatch = call->ran ? &call->report : NULL;
         report.pool = call->pool != NULL ? &call->stats : NULL;
         report.python = call->pool != NULL ? sl_pool_python(call->pool) : NULL;
         report.error = call->error.code != SL_OK ? &call->error : NULL;
     }
-    if (report_write(&report, &call->report_output, &error) != SL_OK) {
+    return report;
+}
+
+static void write_report(struct call *call, const struct call_report *report) {
+    if (call->report_output.buffer == NULL) {
+        return;
+    }
+    struct sl_error error = SL_ERROR_INIT;
+    if (report_write(report, &call->report_output, &error) != SL_OK) {
         console_message(CONSOLE_ERROR, "the report was not written: %s", error.message);
     }
     sl_error_finish(&error);
@@ -110,6 +113,7 @@ static void write_report(struct call *call, int status) {
 /* In the signal thread. */
 static void take_signal(void *context, int number, unsigned count) {
     struct call *call = context;
+    struct call_report report;
     pthread_mutex_lock(&call->mutex);
     switch (call->phase) {
     case PHASE_OPENING:
@@ -118,7 +122,8 @@ static void take_signal(void *context, int number, unsigned count) {
         atomic_store(&call->signal, number);
         console_stop();
         console_message(CONSOLE_ERROR, "%s before the first item", signal_name(number));
-        write_report(call, STATUS_INTERRUPTED);
+        report = describe(call, STATUS_INTERRUPTED, false);
+        write_report(call, &report);
         _exit(STATUS_INTERRUPTED); /* the workers see that their host is gone, and go too */
     case PHASE_RUNNING:
         if (count >= 3) {
@@ -430,74 +435,6 @@ static int exit_status(const struct call *call) {
     return counts[SL_STATUS_FAILED] > 0 || call->results.bad_lines > 0 ? STATUS_ITEMS_FAILED : STATUS_OK;
 }
 
-/* ---- summary ---- */
-
-static void print_error(const struct call *call, bool traceback_shown) {
-    const struct sl_error *error = &call->error;
-    console_message(CONSOLE_ERROR, "%s", error->message[0] != '\0' ? error->message : sl_code_text(error->code));
-    if (error->traceback != NULL && !traceback_shown) {
-        console_text(error->traceback);
-    }
-}
-
-static void print_counts(const struct call *call) {
-    static const enum sl_status order[] = {SL_STATUS_OK, SL_STATUS_FAILED, SL_STATUS_SKIPPED, SL_STATUS_ROUTED,
-                                           SL_STATUS_CANCELLED};
-    const struct results *results = &call->results;
-    uint64_t counts[SL_STATUS_COUNT];
-    char text[240] = "";
-    size_t used = 0;
-    results_counts(results, &call->report, counts);
-    for (size_t i = 0; i < SL_STATUS_COUNT; i++) {
-        uint64_t count = counts[order[i]];
-        if (count > 0 || order[i] == SL_STATUS_OK) {
-            used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%" PRIu64 " %s", used == 0 ? "" : ", ", count,
-                                     sl_status_name(order[i]));
-        }
-    }
-    if (results->bad_lines > 0) {
-        snprintf(text + used, sizeof(text) - used, ", %" PRIu64 " bad input line%s", results->bad_lines,
-                 results->bad_lines == 1 ? "" : "s");
-    }
-    char elapsed[UNIT_TEXT_SIZE];
-    char rate[UNIT_TEXT_SIZE];
-    double seconds = (double)call->report.elapsed_ns / 1e9;
-    format_duration(call->report.elapsed_ns, elapsed);
-    format_short(seconds > 0 ? (double)call->report.input / seconds : 0, rate);
-    console_message(CONSOLE_PLAIN, "%" PRIu64 " item%s in %s (%s/s): %s", call->report.input,
-                    call->report.input == 1 ? "" : "s", elapsed, rate, text);
-}
-
-static void print_summary(const struct call *call) {
-    const struct results *results = &call->results;
-    bool quiet = call->options.quiet != 0;
-    if (!quiet && call->ran) {
-        failures_print(&results->failures);
-    }
-    bool is_news = call->error.code != SL_OK && call->error.code != SL_E_END &&
-                   !(call->error.code == SL_E_CANCELLED && atomic_load(&call->signal) != 0);
-    if (is_news) {
-        print_error(call, !quiet && results->failures.group_count > 0);
-    }
-    if (quiet || !call->ran || results->out.reader_gone) {
-        return;
-    }
-    if (results->unrouted > 0 && !call->options.with_id) {
-        console_message(CONSOLE_PLAIN,
-                        "%" PRIu64 " routed to names without --route NAME=FILE: their payloads were not kept",
-                        results->unrouted);
-    }
-    if (call->report.worker_death_count > 0) {
-        console_message(CONSOLE_PLAIN, "%" PRIu64 " worker%s died and %s restarted", call->report.worker_death_count,
-                        call->report.worker_death_count == 1 ? "" : "s",
-                        call->report.worker_death_count == 1 ? "was" : "were");
-    }
-    if (atomic_load(&call->signal) != 0) {
-        console_message(CONSOLE_PLAIN, "interrupted after line %" PRIu64, input_line(call->input));
-    }
-    print_counts(call);
-}
-
 /* ---- the command ---- */
 
 static void finish_call(struct call *call) {
@@ -529,8 +466,9 @@ static int run_opened(struct call *call) {
     if (call->pool != NULL) {
         sl_pool_stats(call->pool, &call->stats);
     }
-    write_report(call, status);
-    print_summary(call);
+    struct call_report report = describe(call, status, true);
+    write_report(call, &report);
+    summary_print(&report);
     pthread_mutex_lock(&call->mutex);
     call->phase = PHASE_CLEANING;
     call->status = status;

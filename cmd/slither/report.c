@@ -55,10 +55,10 @@ static void write_input(struct sl_writer *writer, const struct call_report *repo
     const struct input *input = report->input;
     sl_write_str(writer, "input");
     sl_write_map(writer, 4);
-    write_text(writer, "name", report->input_name);
+    write_text(writer, "name", input_name(input));
     write_count(writer, "items", report->dispatch != NULL ? report->dispatch->input : 0);
-    write_count(writer, "last_line", input != NULL ? input_line(input) : 0);
-    write_count(writer, "bytes", input != NULL ? input_position(input) : 0);
+    write_count(writer, "last_line", input_line(input));
+    write_count(writer, "bytes", input_position(input));
 }
 
 static void write_pool(struct sl_writer *writer, const struct call_report *report) {

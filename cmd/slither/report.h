@@ -12,8 +12,7 @@
 
 struct call_report {
     const struct call_options *options;
-    const char *input_name;
-    const struct input *input; /* NULL before there is one */
+    const struct input *input;
     const struct results *results;
     const struct sl_report *dispatch; /* NULL when no run began */
     const struct sl_pool_stats *pool; /* NULL when there was no pool */
