@@ -263,16 +263,12 @@ static void one_run(uint64_t seed, uint64_t *items) {
     }
     *items += numbers.pulled;
     pthread_mutex_lock(&chance.lock);
+    chance.hang = 0; /* what the crew still has is not to be kept */
     while (chance.hung_count > 0) { /* later than any timeout */
         act_fail(chance.hung[--chance.hung_count], SL_E_CANCELLED, "late");
     }
     pthread_mutex_unlock(&chance.lock);
     crew_close(&crew);
-    pthread_mutex_lock(&chance.lock);
-    while (chance.hung_count > 0) {
-        act_fail(chance.hung[--chance.hung_count], SL_E_CANCELLED, "late");
-    }
-    pthread_mutex_unlock(&chance.lock);
     pthread_mutex_destroy(&chance.lock);
     sl_control_destroy(chance.control);
     sl_error_finish(&error);

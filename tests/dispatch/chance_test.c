@@ -3,6 +3,7 @@
  * The conservation law over real workers: functions that die, raise, hang, answer wrongly and mark items, and workers that
  * are killed from outside. Each item ends once, what is ok is right, and the pool is as good as new afterwards.
  */
+#include <semaphore.h>
 #include <signal.h>
 
 #include "host.h"
@@ -174,19 +175,33 @@ static void every_item_ends_exactly_once(void **state) {
 
 /* ---- killed from outside ------------------------------------------------------------------------------------------------ */
 
+/* After some outcomes more, each time: on a slow machine too the run gets on between two kills. */
 struct killer {
     struct host *host;
+    sem_t now;
     _Atomic bool over;
-    uint64_t random;
+    uint64_t random; /* of the thread that runs */
+    uint64_t next;
     uint32_t kills;
 };
 
+static enum sl_code call_killer(void *context, const struct sl_outcome *outcome, struct sl_error *error) {
+    struct killer *killer = context;
+    (void)error;
+    if (outcome->sequence >= killer->next) {
+        killer->next = outcome->sequence + 64 + draw_below(&killer->random, 600);
+        sem_post(&killer->now);
+    }
+    return SL_OK;
+}
+
 static void *kill_workers(void *context) {
     struct killer *killer = context;
-    while (!atomic_load(&killer->over)) {
-        struct timespec pause = {0, (long)(5 + draw_below(&killer->random, 30)) * 1000000};
-        nanosleep(&pause, NULL); /* the faults come at times of their own */
-        int64_t pid = sl_pool_worker_pid(killer->host->pool, draw_below(&killer->random, 2));
+    uint64_t random = 77;
+    while (sem_wait(&killer->now) == 0 && !atomic_load(&killer->over)) {
+        struct timespec pause = {0, (long)draw_below(&random, 3000000)};
+        nanosleep(&pause, NULL); /* anywhere in what the run does next */
+        int64_t pid = sl_pool_worker_pid(killer->host->pool, draw_below(&random, 2));
         if (pid > 0) {
             killer->kills += kill((pid_t)pid, SIGKILL) == 0;
         }
@@ -202,18 +217,21 @@ static void kills_from_outside_lose_only_attempts(void **state) {
         struct host host;
         host_open(&host, 2, NULL);
         struct killer killer = {.host = &host, .random = random};
+        sem_init(&killer.now, 0, 0);
         pthread_t thread;
         struct sl_dispatch_options options = host_options("dispatch_functions:slow");
         options.policy = (struct sl_error_policy){.on_error = SL_ON_ERROR_RETRY, .max_attempts = 1000, .backoff_ms = 1};
         options.policy.retry_kinds = (uint64_t)1 << SL_E_WORKER_CRASHED;
         options.error_list_max = 100000;
         struct numbers numbers = {.count = i == 0 ? 50000 : 10000, .padding = paddings[i]};
-        struct record record = {0};
+        struct record record = {.answer = call_killer, .context = &killer};
         struct sl_report report = SL_REPORT_INIT;
         assert_int_equal(pthread_create(&thread, NULL, kill_workers, &killer), 0);
         run_numbers(host.pool, &options, &numbers, &record, &report, SL_OK);
         atomic_store(&killer.over, true);
+        sem_post(&killer.now);
         pthread_join(thread, NULL);
+        sem_destroy(&killer.now);
         record_all_right(&record, numbers.count);
         assert_true(report.worker_death_count > 0);
         uint64_t blamed = 0;

@@ -189,6 +189,18 @@ static void a_batch_past_its_timeout_loses_its_worker(void **state) {
     trial_finish(&trial);
 }
 
+/* Batches that wait in a lane for those before them: the timeout of each begins when its worker begins it. */
+static void the_timeout_begins_with_the_batch(void **state) {
+    (void)state;
+    struct trial trial = trial_of("dispatch_functions:third_of_a_second", 12);
+    trial.options.timeout_ms = 900;
+    trial.options.batch_size = 1;
+    trial_run(&trial, SL_OK);
+    record_all_right(&trial.record, 12);
+    assert_int_equal(trial.report.worker_death_count, 0);
+    trial_finish(&trial);
+}
+
 /* ---- blame --------------------------------------------------------------------------------------------------------------- */
 
 static struct sl_writer marked_writer;
@@ -361,6 +373,7 @@ int main(void) {
         cmocka_unit_test(a_crash_tells_how_and_what_was_said_last),
         cmocka_unit_test(crashes_cost_only_the_item_that_causes_them),
         cmocka_unit_test(a_batch_past_its_timeout_loses_its_worker),
+        cmocka_unit_test(the_timeout_begins_with_the_batch),
         cmocka_unit_test(what_was_queued_behind_a_crash_is_not_blamed),
         cmocka_unit_test(a_key_stays_on_its_lane_across_runs),
         cmocka_unit_test(small_keys_are_spread_over_the_lanes),

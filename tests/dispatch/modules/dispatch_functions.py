@@ -70,6 +70,11 @@ def sleep_thirteen(items):
     return triple(items)
 
 
+def third_of_a_second(items):
+    time.sleep(0.33)
+    return triple(items)
+
+
 def crash(x):
     """One of several ways to die."""
     way = x % 3
