@@ -2,8 +2,9 @@
 /*
  * `slither call MODULE:FUNCTION [FILE|-]`: the items of an input through a Python function.
  *
- * Three threads: this one runs the dispatch, and with it the results; one reads and parses the input (input.c); one takes signals
- * (signals.c). What the signal thread may do depends on how far this one is, which is what `phase` under its lock says.
+ * Three threads: this one runs the dispatch, and with it the results; one reads and parses the input (input.c); one
+ * takes signals (signals.c). What the signal thread may do depends on how far this one is, which is what `phase`
+ * under its lock says.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -35,8 +36,8 @@ enum phase {
     PHASE_OPENING,  /* not even the files are open: a signal ends the program here and now */
     PHASE_STARTING, /* nothing was run: the same, but the report is written */
     PHASE_RUNNING,  /* a signal drains, the next one cancels, the third one ends the program */
-    PHASE_CLOSING, /* the rest of the output and the report are being written; the second signal does not wait for readers */
-    PHASE_CLEANING /* all is said; a signal cuts the cleaning up short */
+    PHASE_CLOSING,  /* the rest is being written; the second signal does not wait for readers */
+    PHASE_CLEANING  /* all is said; a signal cuts the cleaning up short */
 };
 
 struct call {
@@ -79,7 +80,10 @@ static const char *signal_name(int number) {
 
 /* ---- report ---- */
 
-/* `all`: the run is over, or there is none. While the pool starts the signal thread asks, and the rest belongs to the other one. */
+/*
+ * `all`: the run is over, or there is none. While the pool starts the signal thread asks, and the rest belongs to the
+ * other one.
+ */
 static struct call_report describe(struct call *call, int status, bool all) {
     struct call_report report = {
         .options = &call->options,

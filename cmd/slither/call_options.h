@@ -16,7 +16,10 @@ enum bad_input_policy { BAD_INPUT_SKIP, BAD_INPUT_HALT };
 enum nan_policy { NAN_ERROR, NAN_NULL };
 enum progress_mode { PROGRESS_OFF = 0, PROGRESS_ON = 1, PROGRESS_AUTO = 2 };
 
-/* The delay of an input that is not a regular file, unless --max-delay says another: whoever watches a pipe waits for its lines. */
+/*
+ * The delay of an input that is not a regular file, unless --max-delay says another: whoever watches a pipe waits for
+ * its lines.
+ */
 #define LIVE_DELAY_MS 100
 #define MAX_DELAY_UNSET UINT64_MAX
 
@@ -70,7 +73,8 @@ struct call_options {
 };
 
 /*
- * Fills in `options` from the command line. OPTIONS_PROBLEM: `problem` says what is wrong with it. call_options_finish() in each case.
+ * Fills in `options` from the command line. OPTIONS_PROBLEM: `problem` says what is wrong with it.
+ * call_options_finish() in each case.
  */
 enum options_result call_options_parse(struct call_options *options, int argc, char **argv,
                                        char problem[OPTION_PROBLEM_SIZE]);

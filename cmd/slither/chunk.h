@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A chunk: the items of some input lines, parsed, with all that was read off them. The reader thread fills it, the run empties it. */
+/*
+ * A chunk: the items of some input lines, parsed, with all that was read off them. The reader thread fills it, the
+ * run empties it.
+ */
 #ifndef SLITHER_CLI_CHUNK_H
 #define SLITHER_CLI_CHUNK_H
 

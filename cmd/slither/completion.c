@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* `slither completion bash|zsh`: the completion scripts, made from the command and option tables so that they cannot disagree. */
+/*
+ * `slither completion bash|zsh`: the completion scripts, made from the command and option tables so that they cannot
+ * disagree.
+ */
 #include <stdio.h>
 #include <string.h>
 

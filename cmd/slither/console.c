@@ -27,7 +27,10 @@ static struct {
     char last[PROGRESS_TEXT_SIZE]; /* the bar as it was drawn last */
 } console = {.mutex = PTHREAD_MUTEX_INITIALIZER};
 
-/* Everything goes out in one write, so that lines of several processes do not mix. Errors have nowhere to be reported. */
+/*
+ * Everything goes out in one write, so that lines of several processes do not mix. Errors have nowhere to be
+ * reported.
+ */
 static void put(const char *bytes, size_t size) {
     while (size > 0) {
         ssize_t written = write(STDERR_FILENO, bytes, size);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Standard error: messages, the workers' lines, and the progress bar below them. Any thread; whole lines; the bar is taken away before a line and drawn again after it.
+ * Standard error: messages, the workers' lines, and the progress bar below them. Any thread; whole lines; the bar is
+ * taken away before a line and drawn again after it.
  */
 #ifndef SLITHER_CLI_CONSOLE_H
 #define SLITHER_CLI_CONSOLE_H
@@ -23,7 +24,10 @@ struct progress {
 
 enum console_style { CONSOLE_PLAIN, CONSOLE_ERROR, CONSOLE_DIM };
 
-/* `progress_mode` is an enum progress_mode. A bar is drawn on a terminal; elsewhere PROGRESS_ON gives a line a second. */
+/*
+ * `progress_mode` is an enum progress_mode. A bar is drawn on a terminal; elsewhere PROGRESS_ON gives a line a
+ * second.
+ */
 void console_start(int progress_mode, bool quiet);
 /* Takes the bar away for good. */
 void console_stop(void);
@@ -32,7 +36,9 @@ void console_stop(void);
 void console_message(enum console_style style, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
 /* Text of several lines, each indented by two spaces. */
 void console_text(const char *text);
-/* For sl_runtime_options.log. What workers print is always shown, what the library says only when that was asked for. */
+/*
+ * For sl_runtime_options.log. What workers print is always shown, what the library says only when that was asked for.
+ */
 sl_log_fn console_log;
 void console_show_host(bool show);
 

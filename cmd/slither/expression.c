@@ -16,7 +16,10 @@ struct expression {
     char message[EXPRESSION_PROBLEM_SIZE]; /* the first that jq gave */
 };
 
-/* jq's own messages begin with its name and may end with the line and the text of a program that is always one line here. */
+/*
+ * jq's own messages begin with its name and may end with the line and the text of a program that is always one line
+ * here.
+ */
 static void keep_message(void *context, jv message) {
     struct expression *expression = context;
     jv formatted = jq_format_error(message);

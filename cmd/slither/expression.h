@@ -13,13 +13,16 @@
 
 struct expression;
 
-/* `option` is the option that it was given with ("--key"), for messages; both texts must outlive the expression. NULL: `problem` says why. */
+/*
+ * `option` is the option that it was given with ("--key"), for messages; both texts must outlive the expression.
+ * NULL: `problem` says why.
+ */
 struct expression *expression_compile(const char *option, const char *text, char problem[EXPRESSION_PROBLEM_SIZE]);
 void expression_destroy(struct expression *expression);
 
 /*
- * The one value that the expression makes of `document` (borrowed). No value, several values and errors of jq are problems. *result is
- * the caller's to jv_free() when true is returned.
+ * The one value that the expression makes of `document` (borrowed). No value, several values and errors of jq are
+ * problems. *result is the caller's to jv_free() when true is returned.
  */
 bool expression_eval(struct expression *expression, jv document, jv *result, char problem[EXPRESSION_PROBLEM_SIZE]);
 

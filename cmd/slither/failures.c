@@ -79,8 +79,10 @@ void failures_print(const struct failures *failures) {
         if (group->count > group->line_count) {
             snprintf(lines + used, sizeof(lines) - used, ", ...");
         }
-        console_message(CONSOLE_ERROR, "%" PRIu64 " failed: %s: %s (%s)", group->count, sl_code_name(group->code),
-                        group->message, lines);
+        /* Of a message of several lines the first; the traceback and --errors have all of it. */
+        size_t size = strcspn(group->message, "\n");
+        console_message(CONSOLE_ERROR, "%" PRIu64 " failed: %s: %.*s%s (%s)", group->count, sl_code_name(group->code),
+                        (int)size, group->message, group->message[size] != '\0' ? " ..." : "", lines);
         if (i == 0 && group->traceback != NULL) { /* one shows where to look; all of them are in --errors */
             console_text(group->traceback);
         }

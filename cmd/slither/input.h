@@ -4,8 +4,9 @@
  *
  *   read -> lines -> items (chunk) -> queue, bounded -> input_next(), which the dispatch calls
  *
- * The thread hands a chunk on when it is full or when the next line would have to be waited for, so that a live source is never behind.
- * Queue and chunks are bounded in number and bytes: an input without end takes the same memory as a short one.
+ * The thread hands a chunk on when it is full or when the next line would have to be waited for, so that a live
+ * source is never behind. Queue and chunks are bounded in number and bytes: an input without end takes the same
+ * memory as a short one.
  */
 #ifndef SLITHER_CLI_INPUT_H
 #define SLITHER_CLI_INPUT_H
@@ -33,7 +34,10 @@ struct bad_line {
 struct input_options {
     const char *path; /* NULL: standard input */
     size_t line_max;
-    /* Called by the thread that runs the dispatch, for each bad line in its place. False: the input ends there, with an error. */
+    /*
+     * Called by the thread that runs the dispatch, for each bad line in its place. False: the input ends there, with
+     * an error.
+     */
     bool (*bad_line)(void *context, const struct bad_line *bad);
     /* The same thread, when there is nothing to be had now. */
     void (*idle)(void *context);
@@ -59,7 +63,9 @@ uint64_t input_line(const struct input *input);
 
 /* The expressions are read off each item; to be set before input_start(), and to outlive the input. */
 struct line_parser *input_parser(struct input *input);
-/* Starts the thread; it wakes the run through `control`, which must outlive the input, when there is something again. */
+/*
+ * Starts the thread; it wakes the run through `control`, which must outlive the input, when there is something again.
+ */
 enum sl_code input_start(struct input *input, struct sl_control *control, struct sl_error *error);
 
 struct sl_source input_source(struct input *input);

@@ -2,8 +2,8 @@
 /*
  * Lines of a byte stream, with a bound on their length: a longer line costs a message, not memory.
  *
- * A line is given without its end (LF or CR LF). The last one needs no end. A UTF-8 byte order mark at the start of the stream is passed
- * over. What is in a line is not looked at.
+ * A line is given without its end (LF or CR LF). The last one needs no end. A UTF-8 byte order mark at the start of
+ * the stream is passed over. What is in a line is not looked at.
  */
 #ifndef SLITHER_CLI_LINES_H
 #define SLITHER_CLI_LINES_H

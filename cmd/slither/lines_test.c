@@ -14,7 +14,10 @@
 
 #include "lines.h"
 
-/* What the reader makes of a stream, as "LINE|LINE|", a too long one as "<N>"; the stream is handed over `piece` bytes at a time. */
+/*
+ * What the reader makes of a stream, as "LINE|LINE|", a too long one as "<N>"; the stream is handed over `piece`
+ * bytes at a time.
+ */
 static char *read_pieces(const char *bytes, size_t size, size_t piece, size_t line_max) {
     int ends[2];
     assert_int_equal(pipe(ends), 0);

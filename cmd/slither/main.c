@@ -19,8 +19,8 @@ static int print_version(void) {
 }
 
 /*
- * A standard stream that we were started without: its number would go to the next file that is opened, and results would end
- * up there. What is opened in its place cannot be used, so that using it is an error as it should be.
+ * A standard stream that we were started without: its number would go to the next file that is opened, and results
+ * would end up there. What is opened in its place cannot be used, so that using it is an error as it should be.
  */
 static void reserve_standard_streams(void) {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Option tables. One table says all that there is to know of a command's options: parsing, help, completions and the test of the
- * manual pages read it.
+ * Option tables. One table says all that there is to know of a command's options: parsing, help, completions and the
+ * test of the manual pages read it.
  */
 #ifndef SLITHER_CLI_OPTIONS_H
 #define SLITHER_CLI_OPTIONS_H
@@ -54,8 +54,9 @@ bool option_is_heading(const struct option_spec *spec);
 enum options_result { OPTIONS_OK, OPTIONS_HELP, OPTIONS_PROBLEM };
 
 /*
- * Parses argv[1..] with getopt_long; operands may stand between options. *operand_start is the index of the first operand in argv (which is
- * permuted). On OPTIONS_PROBLEM `problem` says what is wrong. Not reentrant, as getopt is not.
+ * Parses argv[1..] with getopt_long; operands may stand between options. *operand_start is the index of the first
+ * operand in argv (which is permuted). On OPTIONS_PROBLEM `problem` says what is wrong. Not reentrant, as getopt is
+ * not.
  */
 enum options_result options_parse(const struct option_spec *specs, int argc, char **argv, void *options,
                                   int *operand_start, char problem[OPTION_PROBLEM_SIZE]);

@@ -26,8 +26,8 @@ bool output_init(struct output *output, int fd, const char *name);
 /* Whether both are one regular file: reading the one would never end while the other is written. */
 bool is_same_file(int fd, int other);
 /*
- * A file, made or emptied. A file that is the open `input_fd` is refused, because emptying it would destroy what is still to be
- * read. False: `problem` says why.
+ * A file, made or emptied. A file that is the open `input_fd` is refused, because emptying it would destroy what is
+ * still to be read. False: `problem` says why.
  */
 bool output_open(struct output *output, const char *path, int input_fd, char *problem, size_t problem_size);
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The progress bar as text. What does not fit into the width is left out, least important first; nothing is ever cut in the middle. */
+/*
+ * The progress bar as text. What does not fit into the width is left out, least important first; nothing is ever cut
+ * in the middle.
+ */
 #include <stdio.h>
 #include <string.h>
 

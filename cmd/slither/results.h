@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Where the outcomes of a run go: results to standard output, routed items and errors to their files, all of them into counts. */
+/*
+ * Where the outcomes of a run go: results to standard output, routed items and errors to their files, all of them
+ * into counts.
+ */
 #ifndef SLITHER_CLI_RESULTS_H
 #define SLITHER_CLI_RESULTS_H
 

@@ -52,7 +52,10 @@ bool signals_start(signal_fn *taken, void *context) {
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         struct sigaction action;
         bool ignored = sigaction(wanted[i], NULL, &action) == 0 && action.sa_handler == SIG_IGN;
-        /* Under nohup a hangup is to be ignored. A shell ignores SIGINT for what it runs in the background, but who sends one all the same means it. */
+        /*
+         * Under nohup a hangup is to be ignored. A shell ignores SIGINT for what it runs in the background, but who
+         * sends one all the same means it.
+         */
         if (ignored && wanted[i] == SIGHUP) {
             continue;
         }

@@ -11,12 +11,15 @@
 bool parse_count(const char *text, uint64_t *count);
 
 /*
- * A duration into milliseconds: numbers with the units ms, s, m, h, d one after the other ("500ms", "1.5s", "1m30s"), or a bare 0.
- * Rounded up to a whole millisecond, so that what is not 0 does not become "no limit".
+ * A duration into milliseconds: numbers with the units ms, s, m, h, d one after the other ("500ms", "1.5s", "1m30s"),
+ * or a bare 0. Rounded up to a whole millisecond, so that what is not 0 does not become "no limit".
  */
 bool parse_duration_ms(const char *text, uint64_t *duration_ms);
 
-/* A size into bytes: a number with the unit K, M, G or T (powers of 1024; "B" or "iB" may follow), or bytes without a unit. */
+/*
+ * A size into bytes: a number with the unit K, M, G or T (powers of 1024; "B" or "iB" may follow), or bytes without a
+ * unit.
+ */
 bool parse_size(const char *text, uint64_t *size);
 
 /* A fraction from 0 to 1. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes as the input of `slither call`. The first two say how long a line may be and in how small pieces the stream comes; the rest is
- * the stream. Its lines are those of a plain split, whatever the pieces; each that is not blank is an item or a bad line with
- * a reason; an item is a value that can be printed.
+ * Bytes as the input of `slither call`. The first two say how long a line may be and in how small pieces the stream
+ * comes; the rest is the stream. Its lines are those of a plain split, whatever the pieces; each that is not blank is
+ * an item or a bad line with a reason; an item is a value that can be printed.
  */
 #include <stdlib.h>
 #include <string.h>
