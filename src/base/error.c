@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include <slither/error.h>
+#include "base/error.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,21 +9,15 @@
 #include "base/utf8.h"
 
 /* All callers there are know every member below; the ones that later versions append are touched only when
- * error->size covers them. That is why every reset keeps `size`. What stands behind the end of the message stays too: a
- * call resets a dozen errors that were never set. */
+ * error->size covers them. That is why every reset keeps `size`. */
 static void error_reset(struct sl_error *error) {
+    size_t size = error->size;
     free(error->traceback);
     free(error->stderr_tail);
-    error->size = error->size != 0 ? error->size : sizeof *error;
-    error->code = SL_OK;
-    error->message[0] = '\0';
-    error->traceback = NULL;
-    error->stderr_tail = NULL;
-    error->system_errno = 0;
-    error->exit_status = -1;
-    error->term_signal = 0;
-    error->worker = UINT32_MAX;
-    error->generation = 0;
+    sl__error_init(error);
+    if (size != 0) {
+        error->size = size;
+    }
 }
 
 const char *sl_code_name(enum sl_code code) {

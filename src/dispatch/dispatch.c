@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/macros.h"
 #include "run.h"
 
@@ -27,7 +28,8 @@ struct sl_source sl_source_from_array(struct sl_array_source *array) {
 
 /* Gives an outcome to the sink, and ends the run when the sink has had enough. False: it wants no more. */
 static bool put(struct sl__run *run, const struct sl_sink *sink, const struct sl_outcome *outcome) {
-    struct sl_error error = SL_ERROR_INIT;
+    struct sl_error error;
+    sl__error_init(&error);
     enum sl_code code = sink->put(sink->context, outcome, &error);
     if (code == SL_OK) {
         return true;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/error.h"
 #include "base/macros.h"
 #include "run.h"
 #include "sys/clock.h"
@@ -180,7 +181,8 @@ void sl__run_end(struct sl__run *run, enum sl__ending ending, const struct sl_er
 }
 
 static void look_at_control(struct sl__run *run, uint64_t now) {
-    struct sl_error error = SL_ERROR_INIT;
+    struct sl_error error;
+    sl__error_init(&error);
     if (run->options.control != NULL) {
         if (atomic_load_explicit(&run->options.control->cancel, memory_order_acquire) != 0 &&
             run->ending < SL__CANCELLING) {

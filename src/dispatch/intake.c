@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/error.h"
 #include "base/macros.h"
 #include "run.h"
 #include "sys/clock.h"
@@ -183,7 +184,8 @@ static bool pull(struct sl__run *run) {
     if (run->source_over || run->source_dry || run->ending != SL__RUNNING) {
         return false;
     }
-    struct sl_error error = SL_ERROR_INIT;
+    struct sl_error error;
+    sl__error_init(&error);
     memset(&run->held, 0, sizeof run->held);
     enum sl_code code = run->source.next(run->source.context, &run->held, &error);
     if (code == SL_E_AGAIN) {
@@ -319,7 +321,8 @@ static uint64_t arrival(const struct sl__run *run, uint64_t now) {
 }
 
 static enum placed place_unkeyed(struct sl__run *run, uint64_t now) {
-    struct sl_error error = SL_ERROR_INIT;
+    struct sl_error error;
+    sl__error_init(&error);
     if (run->open != NULL && must_close_before(run, run->open)) {
         close_open(run);
         return PLACED; /* the item is still held; the window may be full now */
@@ -379,7 +382,8 @@ static uint32_t worker_of_key(const struct sl__run *run, uint64_t key) {
 }
 
 static enum placed place_keyed(struct sl__run *run, uint64_t now) {
-    struct sl_error error = SL_ERROR_INIT;
+    struct sl_error error;
+    sl__error_init(&error);
     uint64_t key = run->held_placement.key;
     struct sl__batch *batch = NULL;
     if (bucket_table_ready(run)) {

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/error.h"
 #include "base/macros.h"
 #include "run.h"
 #include "sys/clock.h"
@@ -274,7 +275,8 @@ static struct sl__batch *take_oldest(struct sl__run *run, struct sl__seat *seat,
 /* Takes all replies that are there. False when the worker broke the protocol. */
 static bool take_replies(struct sl__run *run, struct sl__seat *seat, uint64_t now) {
     struct sl__lane *lane = seat->lease->lane;
-    struct sl_error error = SL_ERROR_INIT;
+    struct sl_error error;
+    sl__error_init(&error);
     struct sl__reply reply;
     enum sl_code code = SL_E_AGAIN;
     while (seat->count > 0 && (code = sl__lane_poll(lane, &reply, &error)) == SL_OK) {
