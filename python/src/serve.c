@@ -170,6 +170,15 @@ static int write_item_failure(struct batch *batch, size_t begin) {
     return status;
 }
 
+/* The exception that is set costs the item `index` alone. -1, with an exception, when it has to cost the batch. */
+static int settle_item(struct batch *batch, uint32_t index, size_t begin) {
+    batch->item = index;
+    if (sl__life()->forked || batch->writer.code == SL_E_LIMIT || write_item_failure(batch, begin) < 0)
+        return -1;
+    batch->item = -1;
+    return 0;
+}
+
 /* ---- the function -------------------------------------------------------------------------------------------- */
 
 /* Finds the function that the head of the request names. -1 with an exception. */
@@ -305,21 +314,14 @@ static int encode_results(struct batch *batch, PyObject *results) {
             sl__raise(batch->server->state, SL_E_BAD_RESULT, "the list of results became shorter while it was read");
             return -1;
         }
+        size_t begin = batch->writer.size;
         Py_INCREF(entry);
         int status = sl__encode(&batch->encoder, entry, true);
         Py_DECREF(entry);
         if (SL_UNLIKELY(status < 0)) {
-            batch->item = i;
-            PyObject *type, *value, *traceback;
-            PyErr_Fetch(&type, &value, &traceback);
-            if (batch->encoder.place == NULL)
-                batch->encoder.place = PyList_New(0);
-            PyObject *step = PyLong_FromUnsignedLong(i);
-            if (batch->encoder.place == NULL || step == NULL || PyList_Append(batch->encoder.place, step) < 0)
-                PyErr_Clear();
-            Py_XDECREF(step);
-            PyErr_Restore(type, value, traceback);
-            return -1;
+            /* What cannot travel is this item's fault; a shortage of memory is nobody's. */
+            if (!PyErr_ExceptionMatches(batch->server->state->not_serializable) || settle_item(batch, i, begin) < 0)
+                return -1;
         }
         sl__put_filler(&batch->writer);
     }
@@ -351,12 +353,8 @@ static int run_each(struct batch *batch) {
         Py_XDECREF(item);
         int status = result != NULL ? sl__encode(&batch->encoder, result, true) : -1;
         Py_XDECREF(result);
-        batch->item = i;
-        if (SL_UNLIKELY(status < 0)) {
-            if (sl__life()->forked || batch->writer.code == SL_E_LIMIT || write_item_failure(batch, begin) < 0)
-                return -1;
-        }
-        batch->item = -1;
+        if (SL_UNLIKELY(status < 0) && settle_item(batch, i, begin) < 0)
+            return -1;
         sl__put_filler(&batch->writer);
     }
     return batch->writer.code == SL_OK ? 0 : sl__encode_raise_writer(batch->server->state, &batch->writer);
