@@ -263,7 +263,7 @@ static void one_run(uint64_t seed, uint64_t *items) {
     }
     *items += numbers.pulled;
     pthread_mutex_lock(&chance.lock);
-    chance.hang = 0; /* what the crew still has is not to be kept */
+    chance.hang = 0;                /* what the crew still has is not to be kept */
     while (chance.hung_count > 0) { /* later than any timeout */
         act_fail(chance.hung[--chance.hung_count], SL_E_CANCELLED, "late");
     }

@@ -61,20 +61,22 @@ static void bucket_remove(struct sl__run *run, struct sl__batch *batch) {
 
 /* ---- closing -------------------------------------------------------------------------------------------------------- */
 
-static void close_open(struct sl__run *run) {
+static void close_open(struct sl__run *run, uint64_t now) {
+    struct sl_error error = SL_ERROR_INIT;
+    enum sl_code code = SL_OK;
+    if (run->open_seat != NULL && (code = sl__seat_commit(run, run->open_seat, run->open, &error)) != SL_OK) {
+        sl__seat_spill_open(run, true);
+    }
     struct sl__batch *batch = run->open;
-    struct sl__seat *seat = run->open_seat;
+    bool sent = run->open_seat != NULL;
     run->open = NULL;
     run->open_seat = NULL;
-    if (seat == NULL) {
+    if (code != SL_OK && batch != NULL) {
+        sl__settle_unsent(run, batch, &error, now);
+    } else if (batch != NULL && !sent) {
         sl__list_push_back(&run->waiting, &batch->link);
-        return;
     }
-    struct sl_error error = SL_ERROR_INIT;
-    if (sl__seat_commit(run, seat, batch, &error) != SL_OK) {
-        sl__settle_all(run, batch, SL_STATUS_FAILED, &error);
-        sl_error_finish(&error);
-    }
+    sl_error_finish(&error);
 }
 
 static void close_bucket(struct sl__run *run, struct sl__batch *batch) {
@@ -104,7 +106,7 @@ static bool close_oldest(struct sl__run *run, uint64_t now) {
         return false;
     }
     if (batch == run->open) {
-        close_open(run);
+        close_open(run, now);
     } else {
         close_bucket(run, batch);
     }
@@ -324,7 +326,7 @@ static enum placed place_unkeyed(struct sl__run *run, uint64_t now) {
     struct sl_error error;
     sl__error_init(&error);
     if (run->open != NULL && must_close_before(run, run->open)) {
-        close_open(run);
+        close_open(run, now);
         return PLACED; /* the item is still held; the window may be full now */
     }
     if (run->open == NULL) {
@@ -356,7 +358,7 @@ static enum placed place_unkeyed(struct sl__run *run, uint64_t now) {
     enum sl_code code = append(run, run->open, run->open_seat, &error);
     if (code != SL_OK) {
         if (run->open->count > 0 && code == SL_E_LIMIT && run->results == NULL) {
-            close_open(run); /* what is in it goes; the item gets a payload of its own */
+            close_open(run, now); /* what is in it goes; the item gets a payload of its own */
         } else {
             if (run->open->count == 0) {
                 drop_open(run);
@@ -367,7 +369,7 @@ static enum placed place_unkeyed(struct sl__run *run, uint64_t now) {
         return PLACED;
     }
     if (is_full(run, run->open)) {
-        close_open(run);
+        close_open(run, now);
     }
     return PLACED;
 }

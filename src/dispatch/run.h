@@ -280,10 +280,13 @@ void sl__run_cancel_unsent(struct sl__run *run);
 struct sl__seat *sl__run_choose_seat(struct sl__run *run, uint32_t worker, uint64_t now);
 /* Encodes the head into the seat's lane, so that items can follow. */
 enum sl_code sl__seat_open(struct sl__run *run, struct sl__seat *seat, struct sl_error *error);
+/* closed: the worker is gone or takes nothing now. On failure the request is still open, for its items to be moved away. */
 enum sl_code sl__seat_commit(struct sl__run *run, struct sl__seat *seat, struct sl__batch *batch,
                              struct sl_error *error);
 /* Sends a batch whose items are on the heap. */
 enum sl_code sl__seat_send(struct sl__run *run, struct sl__seat *seat, struct sl__batch *batch, struct sl_error *error);
+/* The filling batch leaves its lane for the heap. */
+void sl__seat_spill_open(struct sl__run *run, bool lane_lives);
 /* Sends what waits, as far as it can. */
 void sl__run_send_waiting(struct sl__run *run, uint64_t now);
 void sl__run_harvest(struct sl__run *run, uint64_t now);
@@ -313,7 +316,7 @@ void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, struct sl__b
 /* The batch failed with `error`; `base` as above, or NULL when the items are in batch->data. */
 void sl__settle_failure(struct sl__run *run, struct sl__batch *batch, const struct sl_error *error, const uint8_t *base,
                         uint64_t now);
-/* A waiting batch that could not be handed over; it leaves the list of those that wait. */
+/* A batch that could not be handed over; it leaves the list of those that wait. */
 void sl__settle_unsent(struct sl__run *run, struct sl__batch *batch, const struct sl_error *error, uint64_t now);
 /* All items end as `status` with `error`. */
 void sl__settle_all(struct sl__run *run, struct sl__batch *batch, enum sl_status status, const struct sl_error *error);

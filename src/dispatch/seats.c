@@ -123,12 +123,15 @@ enum sl_code sl__seat_commit(struct sl__run *run, struct sl__seat *seat, struct 
     /* Not the time of the turn: the source may have blocked since, and that is not the worker's time. */
     uint64_t now = sl__clock_now_ns();
     enum sl__request_kind kind = run->options.mode == SL_CALL_EACH ? SL__REQUEST_EACH : SL__REQUEST_BATCH;
-    enum sl_code code =
-        sl__lane_commit(seat->lease->lane, kind, run->head_size, batch->count, &batch->lane_sequence, error);
+    enum sl_code code = sl__lane_announce(seat->lease->lane, error);
     if (code != SL_OK) {
-        sl__lane_abort(seat->lease->lane);
+        if (code == SL_E_LIMIT) {
+            code = error->code = SL_E_CLOSED; /* the socket takes no more now: not a matter of this batch either */
+        }
         return code;
     }
+    code = sl__lane_commit(seat->lease->lane, kind, run->head_size, batch->count, &batch->lane_sequence, error);
+    SL_ASSERT(code == SL_OK); /* only the announcement can fail */
     for (uint32_t i = 0; i < batch->count; i++) {
         batch->entries[i].attempts++;
     }
@@ -165,14 +168,18 @@ enum sl_code sl__seat_send(struct sl__run *run, struct sl__seat *seat, struct sl
     }
     memcpy(memory, batch->data, batch->data_size);
     code = sl__seat_commit(run, seat, batch, error);
-    for (uint32_t i = 0; i < batch->count && code == SL_OK; i++) {
+    if (code != SL_OK) {
+        sl__lane_abort(lane);
+        return code;
+    }
+    for (uint32_t i = 0; i < batch->count; i++) {
         batch->entries[i].offset += start;
     }
     return code;
 }
 
 /* The filling batch leaves its lane for the heap. */
-static void spill_open(struct sl__run *run, bool lane_lives) {
+void sl__seat_spill_open(struct sl__run *run, bool lane_lives) {
     struct sl__batch *batch = run->open;
     struct sl__lane *lane = run->open_seat->lease->lane;
     bool spilled = sl__batch_spill(batch, sl__lane_open_payload(lane));
@@ -231,7 +238,7 @@ static enum sl_code send_one(struct sl__run *run, struct sl__batch *batch, uint6
     if (seat == NULL && run->open_seat != NULL && run->open_seat->count < depth(run) &&
         (batch->worker == SL__ANY_WORKER || batch->worker == run->open_seat->lease->worker)) {
         seat = run->open_seat; /* a batch that is still being filled must not keep one that is ready from flying */
-        spill_open(run, true);
+        sl__seat_spill_open(run, true);
     }
     return seat == NULL ? SL_E_AGAIN : sl__seat_send(run, seat, batch, error);
 }
@@ -331,7 +338,7 @@ static void settle_lost(struct sl__run *run, struct sl__seat *seat, uint64_t now
     uint32_t count = seat->count;
     run->report->worker_death_count += count > 0;
     if (seat == run->open_seat) {
-        spill_open(run, false);
+        sl__seat_spill_open(run, false);
     }
     /* From the youngest to the oldest, because each goes to the front of the queue. */
     for (uint32_t i = count; i-- > 0;) {
@@ -392,7 +399,7 @@ void sl__run_abandon(struct sl__run *run) {
             continue;
         }
         if (seat == run->open_seat) {
-            spill_open(run, false);
+            sl__seat_spill_open(run, false);
         }
         sl__pool_kill(run->pool, seat->lease, SL_E_CANCELLED, "its run was cancelled", true);
         while (seat->count > 0) {
@@ -408,7 +415,8 @@ void sl__run_abandon(struct sl__run *run) {
 
 void sl__run_release_open(struct sl__run *run) {
     if (run->open_seat != NULL && run->open_seat->count == 0) {
-        spill_open(run, true); /* a batch that is not full must not keep a lane from others while its source is dry */
+        sl__seat_spill_open(
+            run, true); /* a batch that is not full must not keep a lane from others while its source is dry */
     }
 }
 

@@ -15,6 +15,8 @@
 #include "run.h"
 #include "wire/batch.h"
 
+#define REQUEUE_STEP_NS 1000000u
+
 /* ---- policy --------------------------------------------------------------------------------------------------------- */
 
 static bool retries(const struct sl__run *run, enum sl_code kind, uint32_t attempts) {
@@ -221,7 +223,15 @@ void sl__settle_failure(struct sl__run *run, struct sl__batch *batch, const stru
 }
 
 void sl__settle_unsent(struct sl__run *run, struct sl__batch *batch, const struct sl_error *error, uint64_t now) {
-    sl__list_remove(&run->waiting, &batch->link);
+    if (sl__list_contains_link(&batch->link)) {
+        sl__list_remove(&run->waiting, &batch->link);
+    }
+    if (run->pool != NULL && error->code == SL_E_CLOSED && ++batch->requeues <= SL__RUN_REQUEUE_MAX) {
+        /* Its worker was gone before it could be told of the batch. By and by, because the death is not known yet. */
+        run->report->requeue_count++;
+        wait_again(run, batch, now + (uint64_t)batch->requeues * REQUEUE_STEP_NS);
+        return;
+    }
     for (uint32_t i = 0; i < batch->count; i++) {
         batch->entries[i].attempts++; /* else it could be tried without end */
     }

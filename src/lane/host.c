@@ -274,6 +274,7 @@ static void close_draft(struct sl__lane *lane) {
     }
     draft->buffer_count = 0;
     draft->block = NULL;
+    draft->spoiled = draft->announced = false;
     draft->open = false;
 }
 
@@ -282,7 +283,9 @@ void sl__lane_abort(struct sl__lane *lane) {
     if (!draft->open) {
         return;
     }
-    if (draft->block != NULL) {
+    if (draft->block != NULL && draft->spoiled) {
+        sl__block_destroy(draft->block); /* sealed and not known: of no further use */
+    } else if (draft->block != NULL) {
         idle_block(lane, draft->block);
     }
     close_draft(lane);
@@ -333,8 +336,7 @@ static enum sl_code send_attachments(struct sl__lane *lane, struct sl_error *err
             code = sl__notes_send(lane->socket, notes, 1, &block->fd, 1, false, error);
         }
         if (code != SL_OK) {
-            draft->block = NULL; /* sealed and not known: of no further use */
-            sl__block_destroy(block);
+            draft->spoiled = true;
             return refused(code, error);
         }
         host->packet_count++;
@@ -380,16 +382,24 @@ static void send_forgets(struct sl__lane *lane) {
     }
 }
 
+enum sl_code sl__lane_announce(struct sl__lane *lane, struct sl_error *error) {
+    struct sl__draft *draft = &lane->host.draft;
+    SL_ASSERT(draft->open && !draft->spoiled);
+    if (draft->announced || (draft->buffer_count == 0 && draft->block == NULL)) {
+        return SL_OK;
+    }
+    enum sl_code code = send_attachments(lane, error);
+    draft->announced = code == SL_OK;
+    return code;
+}
+
 enum sl_code sl__lane_commit(struct sl__lane *lane, enum sl__request_kind kind, uint32_t head_size, uint32_t item_count,
                              uint64_t *sequence, struct sl_error *error) {
     struct sl__host_end *host = &lane->host;
     struct sl__draft *draft = &host->draft;
     SL_ASSERT(draft->open && head_size <= draft->size);
     SL_ASSERT(host->outstanding < SL__LANE_SLOTS);
-    enum sl_code code = SL_OK;
-    if (draft->buffer_count > 0 || draft->block != NULL) {
-        code = send_attachments(lane, error);
-    }
+    enum sl_code code = sl__lane_announce(lane, error);
     if (code != SL_OK) {
         sl__lane_abort(lane);
         return code;

@@ -3,6 +3,7 @@
  * The conservation law over real workers: functions that die, raise, hang, answer wrongly and mark items, and workers that
  * are killed from outside. Each item ends once, what is ok is right, and the pool is as good as new afterwards.
  */
+#include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
 
@@ -249,10 +250,50 @@ static void kills_from_outside_lose_only_attempts(void **state) {
     }
 }
 
+/* ---- killed while a batch is being written --------------------------------------------------------------------------- */
+
+static void kill_at_ten(void *context, uint64_t x) {
+    struct host *host = context;
+    if (x == 10) {
+        int64_t pid = sl_pool_worker_pid(host->pool, 0);
+        assert_true(pid > 0 && kill((pid_t)pid, SIGKILL) == 0);
+        while (sl_pool_worker_pid(host->pool, 0) == pid) {
+            sched_yield(); /* until the death is known: the lane's socket is closed then */
+        }
+    }
+}
+
+static void a_worker_that_dies_while_a_batch_is_written_costs_nothing(void **state) {
+    (void)state;
+    static const size_t paddings[] = {0, 100000}; /* the larger ones leave the segment: a file has to be sent first */
+    for (size_t i = 0; i < 2; i++) {
+        for (uint32_t batch_size = 11; batch_size <= 12; batch_size++) { /* the batch ends with that item, or goes on */
+            struct host host;
+            host_open(&host, 1, NULL);
+            struct sl_dispatch_options options = host_options("dispatch_functions:triple");
+            options.batch_size = batch_size;
+            struct numbers numbers = {.count = 40, .padding = paddings[i], .before = kill_at_ten, .context = &host};
+            struct record record = {0};
+            struct sl_report report = SL_REPORT_INIT;
+            run_numbers(host.pool, &options, &numbers, &record, &report, SL_OK);
+            record_all_right(&record, 40);
+            assert_int_equal(report.batch_failed_count, 0);
+            for (size_t k = 0; k < record.count; k++) {
+                assert_int_equal(record.seen[k].attempts, 1);
+            }
+            sl_report_finish(&report);
+            record_finish(&record);
+            numbers_finish(&numbers);
+            host_close(&host);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_item_ends_exactly_once),
         cmocka_unit_test(kills_from_outside_lose_only_attempts),
+        cmocka_unit_test(a_worker_that_dies_while_a_batch_is_written_costs_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -128,6 +128,11 @@ void sl__lane_truncate(struct sl__lane *lane, uint64_t size);
  */
 enum sl_code sl__lane_attach_buffer(struct sl__lane *lane, struct sl_buffer *buffer, struct sl_error *error);
 /*
+ * Tells the worker of the memory files that the open request needs. sl__lane_commit does that too; done before, a failure
+ * leaves the request open, for the caller to copy the payload and then to abort. Errors as there. Nothing may be added after it.
+ */
+enum sl_code sl__lane_announce(struct sl__lane *lane, struct sl_error *error);
+/*
  * Publishes the open request. head_size: bytes of the head at the payload's start; items start at the next multiple of 8. On failure the
  * request is dropped and the lane is as before it was opened: limit_exceeded (the lane socket is full: try again after an earlier
  * request was answered), closed (the worker is gone), system, out_of_memory.
