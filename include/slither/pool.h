@@ -32,7 +32,8 @@ struct sl_pool_options {
     /** deaths within restart_window_ms after which the pool fails for good; default 1000 */
     uint32_t restart_max;
     uint32_t restart_window_ms; /**< default 10000 */
-    /** delay before the second and later restarts in a row, doubled each time up to 5 s; default 50 */
+    /** delay before the second and later restarts in a row of a worker that dies before it has begun a batch, doubled each
+     * time up to 5 s; default 50 */
     uint32_t restart_backoff_ms;
     /** dispatches that may wait for a lane at once; one more gets pool_exhausted; default 1024 */
     uint32_t waiter_max;

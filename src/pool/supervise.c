@@ -94,12 +94,15 @@ static void fail_pool(struct sl_pool *pool, const struct sl_error *death, uint32
     sl__allot_ring_all(&pool->allot);
 }
 
+/*
+ * Backoff is against workers that die of themselves, again and again, while they start. One that was given a request did start; what
+ * it died of most likely came with the request, and the next one should not have to wait for that.
+ */
 static bool was_a_success(const struct sl__incarnation *incarnation, const struct sl__death *death) {
     if (death->alive_ns >= (uint64_t)SL__STABLE_MS * NS_PER_MS) {
         return true;
     }
-    /* Begun the second request, so ended the first. Its holder may not have reported any batch yet. */
-    return incarnation != NULL && (incarnation->batch_count > 0 || sl__lane_started(incarnation->lease.lane) > 1);
+    return incarnation != NULL && sl__lane_started(incarnation->lease.lane) > 0;
 }
 
 /* With the lock held. */
