@@ -231,6 +231,7 @@ static uint64_t next_deadline(struct sl__run *run, uint64_t now) {
     uint64_t deadline = run->deadline_ns;
     earlier(&deadline, sl__run_seat_deadline(run));
     earlier(&deadline, sl__run_intake_deadline(run));
+    earlier(&deadline, run->ask_again_ns);
     if (run->options.progress != NULL) {
         earlier(&deadline, run->progress_ns);
     }
@@ -286,6 +287,7 @@ enum sl_code sl__run_next(struct sl__run *run, struct sl_outcome *outcome) {
         }
         uint32_t bell_seen = atomic_load(&run->bell->value);
         uint64_t now = sl__clock_now_ns();
+        run->ask_again_ns = 0;
         run->source_dry = false; /* of what rang before the bell was read only this turn can know */
         report_progress(run, now);
         look_at_control(run, now);

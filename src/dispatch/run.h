@@ -214,6 +214,7 @@ struct sl__run {
     struct sl__list finished; /* executor: tasks that ended; like boxes guarded by executor->lock */
     struct sl__link executor_link;
     struct sl__waiter waiter;
+    uint64_t ask_again_ns;     /* when to ask for one more lane, as found in this turn; 0: none is wanted */
     uint64_t first_acquire_ns; /* since when it has waited for a first lane; 0: does not */
     uint64_t batch_ns;         /* moving average of the time between replies of one seat */
     uint32_t processor_count;

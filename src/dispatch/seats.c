@@ -23,6 +23,7 @@
 #define DEPTH_SHORT 4   /* batches in one lane when they are short, */
 #define DEPTH_LONG 2    /* and when they are not: one runs, one is ready */
 #define SHORT_BATCH_NS 500000
+#define ASK_AGAIN_NS 5000000 /* how soon a run that has lanes asks for one more */
 
 static uint32_t depth(const struct sl__run *run) {
     if (run->options.max_in_flight <= run->seat_capacity) {
@@ -43,8 +44,9 @@ static struct sl__seat *lease_another(struct sl__run *run, uint32_t worker, uint
     enum sl_code code = sl__pool_acquire(run->pool, &run->waiter, worker, &lease, &error);
     if (code == SL_E_AGAIN) {
         if (run->flying_count > 0) {
-            /* What flies wakes this thread, which then asks again; it need not stand before those who have nothing. */
+            /* It need not stand before those who have nothing. But what flies may fly for long: it asks again before. */
             sl__pool_forget_waiter(run->pool, &run->waiter);
+            run->ask_again_ns = now + ASK_AGAIN_NS;
         } else if (run->first_acquire_ns == 0) {
             run->first_acquire_ns = now;
         }

@@ -250,6 +250,20 @@ static void what_was_queued_behind_a_crash_is_not_blamed(void **state) {
     sl_writer_finish(&marked_writer);
 }
 
+/* While one worker runs for long the other one dies: its successor is used as soon as it is there. */
+static void a_new_worker_is_not_left_idle(void **state) {
+    (void)state;
+    struct trial trial = trial_of("dispatch_functions:long_and_crash", 40);
+    trial.options.batch_size = 1;
+    trial.options.max_in_flight = 2;
+    trial.options.ordering = SL_ORDERING_AS_COMPLETED;
+    trial_run(&trial, SL_OK);
+    assert_int_equal(trial.report.count[SL_STATUS_OK], 39);
+    assert_int_equal(record_of(&trial.record, 5)->code, SL_E_WORKER_CRASHED);
+    assert_int_equal(trial.record.seen[39].sequence, 0);
+    trial_finish(&trial);
+}
+
 /* ---- keys ------------------------------------------------------------------------------------------------------------------ */
 
 struct keyed_run {
@@ -375,6 +389,7 @@ int main(void) {
         cmocka_unit_test(a_batch_past_its_timeout_loses_its_worker),
         cmocka_unit_test(the_timeout_begins_with_the_batch),
         cmocka_unit_test(what_was_queued_behind_a_crash_is_not_blamed),
+        cmocka_unit_test(a_new_worker_is_not_left_idle),
         cmocka_unit_test(a_key_stays_on_its_lane_across_runs),
         cmocka_unit_test(small_keys_are_spread_over_the_lanes),
     };

@@ -70,6 +70,14 @@ def sleep_thirteen(items):
     return triple(items)
 
 
+def long_and_crash(items):
+    if number(items[0]) == 0:
+        time.sleep(3)
+    if number(items[0]) == 5:
+        os._exit(5)
+    return triple(items)
+
+
 def third_of_a_second(items):
     time.sleep(0.33)
     return triple(items)
