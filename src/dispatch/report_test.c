@@ -2,6 +2,7 @@
 /* The report: percentiles, hot keys, its form as a value. */
 #include <slither/json.h>
 
+#include "base/utf8.h"
 #include "run.h"
 #include "testing/crew.h"
 
@@ -50,7 +51,7 @@ static enum sl_code name_of(void *context, const struct sl_item *item, struct sl
     /* Half of the items are of key 0, a quarter of key 1, and so on; the rest are spread over all keys. */
     uint32_t k = x % 16 == 15 ? (uint32_t)(x / 16 % names->key_count) : (uint32_t)__builtin_ctzll(x % 16 + 1);
     snprintf(
-        text, sizeof text, "%u %s", k,
+        text, sizeof text, "%u  %s", k,
         k == 1
             ? "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
               "\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4"
@@ -77,8 +78,8 @@ static void hot_keys_are_counted(void **state) {
         struct sl_report report = SL_REPORT_INIT;
         run_numbers(NULL, &options, &numbers, &record, &report, SL_OK);
         record_all_right(&record, 32000);
-        assert_string_equal(report.hot_keys[0].text, "\"0 plain\"");
-        assert_int_equal(strncmp(report.hot_keys[1].text, "\"1 \xc3\xa4", 5), 0);
+        assert_string_equal(report.hot_keys[0].text, "\"0  plain\"");
+        assert_int_equal(strncmp(report.hot_keys[1].text, "\"1  \xc3\xa4", 6), 0);
         for (int k = 0; k + 1 < SL_REPORT_HOT_KEYS; k++) {
             assert_true(report.hot_keys[k].item_count >= report.hot_keys[k + 1].item_count);
         }
@@ -87,7 +88,10 @@ static void hot_keys_are_counted(void **state) {
             assert_true(report.hot_keys[k].item_count <= exact[k] + 2);
             assert_true(report.hot_keys[k].item_count >= exact[k] - (i == 0 ? 0 : 2));
         }
-        /* A key that was cut to fit is still text, so that the report can be written. */
+        /* A key that was cut to fit is still text. */
+        size_t size = strlen(report.hot_keys[1].text);
+        assert_true(size >= 60);
+        assert_int_equal(sl__utf8_valid_size(report.hot_keys[1].text, size), size);
         struct sl_writer writer;
         struct sl_value value;
         struct sl_error error = SL_ERROR_INIT;
