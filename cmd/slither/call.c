@@ -444,6 +444,9 @@ static int exit_status(const struct call *call) {
 static void finish_call(struct call *call) {
     sl_pool_destroy(call->pool);
     sl_runtime_destroy(call->runtime);
+    if (call->input != NULL && !input_stop(call->input)) {
+        _exit(call->status); /* all is written; what is left the reader still uses */
+    }
     input_close(call->input);
     sl_control_destroy(call->control);
     results_finish(&call->results);

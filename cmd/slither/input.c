@@ -11,10 +11,13 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Chunks between reader and run. The bytes bound holds beside it when items are large; one chunk may always wait. */
 #define CHUNK_MAX 8
+/* A reader that takes longer to see that it should stop is in an expression that does not end. */
+#define STOP_SECONDS 2
 #define QUEUE_BYTES_MAX ((size_t)16 << 20)
 
 enum reader_state { READER_RUNNING, READER_ENDED, READER_FAILED };
@@ -214,23 +217,31 @@ struct input *input_open(const struct input_options *options, char *problem, siz
     return input;
 }
 
-static void stop_reader(struct input *input) {
+bool input_stop(struct input *input) {
     pthread_mutex_lock(&input->mutex);
     input->stopping = true;
     pthread_cond_broadcast(&input->room);
     pthread_mutex_unlock(&input->mutex);
     if (input->thread_started) {
         eventfd_write(input->stop_fd, 1);
-        pthread_join(input->thread, NULL);
+        struct timespec deadline;
+        clock_gettime(CLOCK_REALTIME, &deadline);
+        deadline.tv_sec += STOP_SECONDS;
+        if (pthread_timedjoin_np(input->thread, NULL, &deadline) != 0) {
+            return false;
+        }
         input->thread_started = false;
     }
+    return true;
 }
 
 void input_close(struct input *input) {
     if (input == NULL) {
         return;
     }
-    stop_reader(input);
+    if (!input_stop(input)) {
+        return; /* the thread still uses all of it */
+    }
     chunk_destroy(input->current);
     struct chunk *lists[] = {input->first, input->idle};
     for (size_t i = 0; i < 2; i++) {

@@ -46,7 +46,12 @@ struct input_options {
 
 /* Opens it; nothing is read yet. NULL: `problem` says why not. */
 struct input *input_open(const struct input_options *options, char *problem, size_t problem_size);
-/* Stops the thread; items that were not taken are dropped. NULL is fine. */
+/*
+ * Stops the thread; items that were not taken are dropped. False: it did not stop soon, being in an expression that
+ * does not end; the input, its expressions and its control must then be left alone for good.
+ */
+bool input_stop(struct input *input);
+/* Stops and releases it. NULL is fine. */
 void input_close(struct input *input);
 
 const char *input_name(const struct input *input);

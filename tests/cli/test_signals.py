@@ -169,6 +169,16 @@ class Signals(harness.CommandTest):
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(harness.LIMIT_S), 130)
 
+    def test_an_expression_without_end_does_not_keep_the_command(self):
+        process = self.start("call", "-j", "1", "--key", "def f: f; f", "--report", "report.json", "cli_functions:same")
+        process.stdin.write(b"1\n")
+        process.stdin.flush()
+        while not (self.folder / "report.json").exists():
+            pass  # it is made before the pool is
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(harness.LIMIT_S), 130)
+        self.assertEqual(self.load("report.json")["outcome"], "interrupted")
+
     def test_nohup(self):
         process = self.start("call", "-j", "1", "cli_functions:same", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
         process.stdin.write(b"1\n")
