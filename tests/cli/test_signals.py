@@ -171,13 +171,22 @@ class Signals(harness.CommandTest):
 
     def test_an_expression_without_end_does_not_keep_the_command(self):
         process = self.start("call", "-j", "1", "--key", "def f: f; f", "--report", "report.json", "cli_functions:same")
+        process.stdin.write(b"x\n")
+        process.stdin.flush()
+        self.wait_for(process, "stdin:1:")  # the run is going
+        before = self.processor_ticks(process)
         process.stdin.write(b"1\n")
         process.stdin.flush()
-        while not (self.folder / "report.json").exists():
-            pass  # it is made before the pool is
+        while self.processor_ticks(process) < before + 5:
+            pass  # until the expression is at it
         process.send_signal(signal.SIGTERM)
         self.assertEqual(process.wait(harness.LIMIT_S), 130)
         self.assertEqual(self.load("report.json")["outcome"], "interrupted")
+
+    @staticmethod
+    def processor_ticks(process) -> int:
+        with open(f"/proc/{process.pid}/stat") as file:
+            return int(file.read().rpartition(")")[2].split()[11])
 
     def test_nohup(self):
         process = self.start("call", "-j", "1", "cli_functions:same", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
