@@ -33,7 +33,8 @@ def markdown(measured, about, everything):
     """`measured`: pairs of a row and its record."""
     facts = dict(about)
     lines = [
-        f"Measured on {datetime.date.today():%Y-%m-%d}: {facts['processor']}; {facts['kernel']}; {facts['python'].split(',')[0]}.",
+        f"Measured on {datetime.date.today():%Y-%m-%d}: {facts['processor']}; {facts['kernel']}; {facts['python'].split(',')[0]}; "
+        f"load before the run {facts['load before'].split()[0]}.",
         "",
         "| row | unit | Slither | peer | | ratio | asked |",
         "|---|---|--:|--:|---|--:|--:|",
