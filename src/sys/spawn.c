@@ -78,24 +78,28 @@ CHILD_ONLY static void give_up(struct child *child, enum step step) {
     _exit(127);
 }
 
+/*
+ * System calls without the C library's functions around them: in the shared address space a sanitizer would take what its wrappers
+ * see for the host's doing.
+ */
 CHILD_ONLY static void move_descriptors(struct child *child) {
     const struct sl__spawn *spawn = child->spawn;
     int moved[SL__SPAWN_FDS_MAX];
     /* First out of the way of every target, because a source may be another's target. */
     for (size_t i = 0; i < spawn->fd_count; i++) {
-        moved[i] = fcntl(spawn->fds[i].source, F_DUPFD_CLOEXEC, child->floor);
+        moved[i] = (int)syscall(SYS_fcntl, spawn->fds[i].source, F_DUPFD_CLOEXEC, child->floor);
         if (moved[i] < 0) {
             give_up(child, STEP_DESCRIPTOR);
         }
     }
     for (int fd = 0; fd < child->floor; fd++) {
-        int flags = fcntl(fd, F_GETFD);
+        long flags = syscall(SYS_fcntl, fd, F_GETFD);
         if (flags >= 0) {
-            (void)fcntl(fd, F_SETFD, flags | FD_CLOEXEC);
+            (void)syscall(SYS_fcntl, fd, F_SETFD, flags | FD_CLOEXEC);
         }
     }
     for (size_t i = 0; i < spawn->fd_count; i++) {
-        if (dup2(moved[i], spawn->fds[i].target) < 0) { /* the copy is not close-on-exec */
+        if (syscall(SYS_dup3, moved[i], spawn->fds[i].target, 0) < 0) { /* the copy is not close-on-exec */
             give_up(child, STEP_DESCRIPTOR);
         }
     }
