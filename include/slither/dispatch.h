@@ -225,7 +225,8 @@ struct sl_dispatch_options {
      * it fails with limit_exceeded
      */
     uint64_t max_in_flight_bytes;
-    /** batches that may be finished and wait for an earlier one, 1..65536; default 64 */
+    /** batches that may be finished and wait for an earlier one, 1..65536; default 16. More keeps lanes busy behind one slow
+     * batch, and takes more memory */
     uint32_t reorder_max;
     /**
      * key partition: items that may wait in batches that are not full, 1..1048576; when it is reached the oldest batch
@@ -252,7 +253,7 @@ struct sl_dispatch_options {
 #define SL_DISPATCH_OPTIONS_INIT                                                                                     \
     {                                                                                                                \
         sizeof(struct sl_dispatch_options), NULL, SL_CALL_BATCH, {NULL, NULL, NULL}, 64, 1000, 0, 8,                 \
-            (uint64_t)256 << 20, 64, 1024, SL_ORDERING_PRESERVE, {SL_ON_ERROR_DEFAULT, 0, 0, 0, 0.0, 0, NULL, NULL}, \
+            (uint64_t)256 << 20, 16, 1024, SL_ORDERING_PRESERVE, {SL_ON_ERROR_DEFAULT, 0, 0, 0, 0.0, 0, NULL, NULL}, \
             30000, 0, 0, 64, NULL, NULL, NULL, 100, NULL                                                             \
     }
 

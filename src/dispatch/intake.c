@@ -16,7 +16,7 @@
 #include "run.h"
 #include "sys/clock.h"
 
-#define TURN_NS 1000000u /* after so long intake lets the others have a turn */
+#define TURN_NS 1000000u /* after so long, to the next tick of the clock, intake lets the others have a turn */
 
 enum placed { PLACED, NO_SEAT, NO_BYTES };
 
@@ -436,14 +436,15 @@ static bool window_open(const struct sl__run *run) {
 }
 
 /* The turn has lasted: there may be replies, or a batch that is due. The source's time counts too, it may block. */
-static bool turn_over(const struct sl__run *run, uint64_t batches_before, uint64_t now) {
+static bool turn_over(const struct sl__run *run, uint64_t batches_before, uint64_t start_tick_ns) {
     bool sent = run->report->batch_count + run->flying_count + run->waiting.count != batches_before;
-    return (sent || run->options.max_delay_ms != 0) && sl__clock_now_ns() - now > TURN_NS;
+    return (sent || run->options.max_delay_ms != 0) && sl__clock_tick_ns() - start_tick_ns > TURN_NS;
 }
 
 bool sl__run_intake(struct sl__run *run, uint64_t now) {
     enum placed placed = PLACED;
     uint64_t batches = run->report->batch_count + run->flying_count + run->waiting.count;
+    uint64_t start_tick_ns = sl__clock_tick_ns();
     close_overdue(run, now);
     while (placed == PLACED && run->ending < SL__STOPPING && window_open(run) && pull(run)) {
         if (run->has_held) {
@@ -452,7 +453,7 @@ bool sl__run_intake(struct sl__run *run, uint64_t now) {
         if (run->waiting.count > 0) {
             sl__run_send_waiting(run, now);
         }
-        if (sl__order_ready(run) || turn_over(run, batches, now)) {
+        if (sl__order_ready(run) || turn_over(run, batches, start_tick_ns)) {
             return true;
         }
     }

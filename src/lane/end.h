@@ -24,8 +24,8 @@ struct sl__sent {
 /* The request that is being written. */
 struct sl__draft {
     bool open;
-    bool announced; /* the worker was told of its files */
-    bool spoiled;   /* it could not be told: `block` is sealed and of no further use */
+    bool announced;  /* the worker was told of its files */
+    bool spoiled;    /* it could not be told: `block` is sealed and of no further use */
     uint8_t *memory; /* of the payload: in the segment, or in `block` */
     uint64_t size;   /* bytes used */
     uint64_t room;   /* bytes there are at `memory` */

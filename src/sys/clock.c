@@ -11,6 +11,12 @@ uint64_t sl__clock_now_ns(void) {
     return ns != 0 ? ns : 1;
 }
 
+uint64_t sl__clock_tick_ns(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now); /* cannot fail, as above */
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 uint64_t sl__clock_deadline_ms(uint64_t timeout_ms) {
     if (timeout_ms == 0) {
         return 0;

@@ -7,6 +7,12 @@
 /** CLOCK_MONOTONIC in nanoseconds; never 0. Cannot fail, any thread, no system call on usual hardware. */
 uint64_t sl__clock_now_ns(void);
 
+/**
+ * The same clock as it stood at the last tick of the kernel, 1 to 10 ms ago at most: for asking often whether some time has gone by.
+ * Compare only with itself.
+ */
+uint64_t sl__clock_tick_ns(void);
+
 /** The moment `timeout_ms` from now; 0 (no deadline) when `timeout_ms` is 0. */
 uint64_t sl__clock_deadline_ms(uint64_t timeout_ms);
 
