@@ -17,6 +17,12 @@ PYTHON = os.environ.get("SLITHER_TEST_PYTHON", sys.executable)
 FUNCTIONS = str(pathlib.Path(__file__).parent / "functions")
 LIMIT_S = 60 * float(os.environ.get("SLITHER_TEST_TIMEOUT_MULTIPLIER", "1"))
 
+# A signal that is ignored stays so in what is started from here. Who runs the tests, under nohup for example, must not decide
+# what the command does with one.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+
 
 class Result:
     def __init__(self, status: int, out: bytes, err: bytes):
