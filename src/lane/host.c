@@ -167,7 +167,7 @@ enum sl_code sl__lane_open(struct sl__lane *lane, struct sl_error *error) {
     draft->size = 0;
     draft->block = NULL;
     draft->buffer_count = 0;
-    sl__space_find(&lane->space, SL__LANE_INLINE_MAX, &draft->offset, &draft->room);
+    sl__space_find(&lane->space, lane->space.expected, &draft->offset, &draft->room); /* may move when it grows */
     draft->room = SL_MIN(draft->room, (uint64_t)SL__LANE_INLINE_MAX);
     draft->memory = lane->own.payload + draft->offset;
     return SL_OK;
@@ -180,7 +180,7 @@ static enum sl_code make_room(struct sl__lane *lane, uint64_t needed, struct sl_
         uint64_t offset, room;
         sl__space_find(&lane->space, needed, &offset, &room);
         if (room >= needed) {
-            /* Requests that were retired since the draft was opened have left more room, here or at the front. */
+            /* Elsewhere there is more room, or has come to be since the draft was opened. */
             memmove(lane->own.payload + offset, draft->memory, draft->size);
             draft->offset = offset;
             draft->memory = lane->own.payload + offset;

@@ -2,6 +2,7 @@
 /* The payload allocator against a model that marks bytes. */
 #include "pair_test.h"
 
+#include "base/macros.h"
 #include "space.h"
 
 #define CAPACITY 4096
@@ -88,10 +89,29 @@ static void an_exact_fit_fills_the_space(void **state) {
     assert_int_equal(room, 0);
 }
 
+/* Memory that was never touched costs nothing: how far pieces reach must not depend on the capacity. */
+static void pieces_stay_in_front(void **state) {
+    (void)state;
+    struct sl__space space;
+    uint64_t offset, room, reach = 0;
+    sl__space_init(&space, CAPACITY);
+    for (int i = 0; i < 1000; i++) {
+        sl__space_find(&space, space.expected, &offset, &room);
+        assert_true(room >= 64);
+        sl__space_take(&space, offset, 64);
+        reach = SL_MAX(reach, offset + 64);
+        if (i >= 2) {
+            sl__space_release(&space); /* three at a time, never none */
+        }
+    }
+    assert_in_range(reach, 64 * 3, 64 * 6);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_use_agrees_with_the_model),
         cmocka_unit_test(an_exact_fit_fills_the_space),
+        cmocka_unit_test(pieces_stay_in_front),
     };
     return cmocka_run_group_tests_name("space", tests, NULL, NULL);
 }

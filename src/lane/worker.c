@@ -294,7 +294,7 @@ enum sl_code sl__lane_reply_open(struct sl__lane *lane, uint8_t **memory, size_t
         return code;
     }
     discard_file(worker); /* of a reply that was begun and given up */
-    sl__space_find(&lane->space, SL__LANE_INLINE_MAX, &worker->offset, &worker->room);
+    sl__space_find(&lane->space, lane->space.expected, &worker->offset, &worker->room); /* may move when it grows */
     worker->room = SL_MIN(worker->room, lane->config.payload_bytes_max);
     worker->open = true;
     *memory = lane->own.payload + worker->offset;
@@ -310,6 +310,18 @@ enum sl_code sl__lane_reply_grow(struct sl__lane *lane, size_t used, size_t need
         return sl_error_set(error, SL_E_LIMIT,
                             "a result of %zu bytes or more is larger than the %llu that payload_bytes_max allows",
                             needed, (unsigned long long)lane->config.payload_bytes_max);
+    }
+    if (worker->file < 0) {
+        uint64_t offset, room;
+        sl__space_find(&lane->space, needed, &offset, &room);
+        if (room >= needed) {
+            memmove(lane->own.payload + offset, lane->own.payload + worker->offset, used);
+            worker->offset = offset;
+            worker->room = SL_MIN(room, lane->config.payload_bytes_max);
+            *memory = lane->own.payload + offset;
+            *capacity = (size_t)worker->room;
+            return SL_OK;
+        }
     }
     /* At least twice what there was, so that the sum of what is moved stays below the final size. */
     uint64_t least = sl__mul_u64_saturating(worker->file >= 0 ? worker->file_size : worker->room, 2);
