@@ -13,6 +13,16 @@ SL_BEGIN_DECLS
 struct sl_runtime;
 struct sl_pool;
 
+/** How workers are started: docs/supervision.md. */
+enum sl_template {
+    /**
+     * When there is a preload list, one process per pool imports it and forks the workers; where that is not possible (threads that the
+     * imports have started, an open GPU), each worker is started and imports for itself, and the log says why.
+     */
+    SL_TEMPLATE_AUTO = 0,
+    SL_TEMPLATE_OFF = 1, /**< each worker is started and imports for itself */
+};
+
 struct sl_pool_options {
     size_t size;           /**< sizeof(struct sl_pool_options) */
     const char *name;      /**< for logs and errors; default "pool" */
@@ -27,7 +37,8 @@ struct sl_pool_options {
     const char *working_directory;  /**< NULL: the host's; it is also where modules are looked up first */
     /** "NAME=value" added to the host's environment, "NAME" removes; NULL-terminated; may be NULL */
     const char *const *environment;
-    uint32_t start_timeout_ms; /**< from spawn to ready, for each worker; default 30000 */
+    /** from spawn to ready, for each worker and, before them, for their template; default 30000 */
+    uint32_t start_timeout_ms;
     uint32_t stop_timeout_ms;  /**< from the request to stop until SIGKILL; default 2000 */
     /** deaths within restart_window_ms after which the pool fails for good; default 1000 */
     uint32_t restart_max;
@@ -50,12 +61,13 @@ struct sl_pool_options {
      * them
      */
     bool keep_thread_environment;
+    enum sl_template template_use; /**< default SL_TEMPLATE_AUTO */
 };
 
 #define SL_POOL_OPTIONS_INIT                                                                                         \
     {                                                                                                                \
         sizeof(struct sl_pool_options), "pool", 0, NULL, NULL, NULL, NULL, NULL, 30000, 2000, 1000, 10000, 50, 1024, \
-            (uint64_t)1 << 20, (uint64_t)1 << 30, (uint64_t)64 << 20, 128, false                                     \
+            (uint64_t)1 << 20, (uint64_t)1 << 30, (uint64_t)64 << 20, 128, false, SL_TEMPLATE_AUTO                   \
     }
 
 /**
@@ -84,10 +96,13 @@ struct sl_pool_stats {
     uint64_t batch_count;          /**< batches completed by workers */
     uint64_t stale_reply_count;    /**< late or repeated replies, dropped */
     uint64_t protocol_error_count; /**< workers killed for breaking the lane protocol */
+    uint64_t fork_count;           /**< of start_count, those that a template forked */
+    uint64_t template_start_count; /**< templates that have got ready; 0: the pool has none, or it is unfit */
+    bool template_ready;           /**< workers that are started now are forked */
 };
 
 #define SL_POOL_STATS_INIT \
-    { sizeof(struct sl_pool_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+    { sizeof(struct sl_pool_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false }
 
 /** A consistent snapshot. Any thread. */
 SL_API void sl_pool_stats(struct sl_pool *pool, struct sl_pool_stats *stats);

@@ -26,15 +26,20 @@ def run(native, send_failure):
     except _functions.Unresolved as failure:
         send_failure(failure.code, str(failure), _errors.traceback_of(failure.__cause__))
         return 1
-    native.send({
+    native.send(readiness())
+    native.serve(_functions.resolve, _errors.describe)
+    return 0
+
+
+def readiness():
+    """The message that says what this process is, and that it can be asked for what it is there for."""
+    return {
         "type": "ready",
         "pid": os.getpid(),
         "python": "%d.%d.%d" % sys.version_info[:3],
         "executable": sys.executable,
         "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
-    })
-    native.serve(_functions.resolve, _errors.describe)
-    return 0
+    }
 
 
 def prepare_streams():

@@ -54,17 +54,23 @@ def encoded(text):
     return struct.pack(">BI", 0xdb, len(text)) + text
 
 
-def main():
+def usable():
+    """Whether this interpreter can run a worker. The host has been told when it cannot."""
     missing = _interpreter.problem()
     if missing is None:
         try:
-            from slither import _native
+            from slither import _native  # noqa: F401
         except ImportError as reason:
             missing = _interpreter.unloadable(reason)
     if missing is not None:
         send_failure("unsupported", missing, first_read=True)
+    return missing is None
+
+
+def main():
+    if not usable():
         return 1
-    from slither import _serve
+    from slither import _native, _serve
     return _serve.run(_native, send_failure)
 
 

@@ -168,6 +168,12 @@ static PyMethodDef native_functions[] = {
     {"serve", sl__worker_serve, METH_VARARGS,
      "serve(resolve, describe): runs batches until the host asks to stop. Workers only."},
     {"forked", sl__worker_forked, METH_NOARGS, "forked(): makes a forked child of a worker let go of the host."},
+    {"template_prepare", sl__template_prepare, METH_NOARGS,
+     "template_prepare() -> dict: takes the host's first message. Templates only."},
+    {"template_rehearse", sl__template_rehearse, METH_NOARGS,
+     "template_rehearse(): forks a child that ends at once, so that handlers of forks run. Templates only."},
+    {"template_serve", sl__template_serve, METH_NOARGS,
+     "template_serve(): forks workers when the host asks; returns in each of them, never in the template."},
     {NULL, NULL, 0, NULL},
 };
 

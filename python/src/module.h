@@ -19,6 +19,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 #include <slither/value.h>
 
 #include "lane/lane.h"
@@ -150,5 +153,34 @@ PyObject *sl__worker_connect(PyObject *module, PyObject *unused);
 PyObject *sl__worker_send(PyObject *module, PyObject *message);
 PyObject *sl__worker_forked(PyObject *module, PyObject *unused);
 PyObject *sl__worker_serve(PyObject *module, PyObject *arguments);
+
+/* ---- template ---------------------------------------------------------------------------------------------- */
+
+#define SL__GUARD_CHILDREN_MAX 4096 /* workers that one template has at once; far more than a pool has lanes */
+
+/* The children of a template (guard.c). `pids` are those of workers, which alone are reported. */
+struct sl__guard {
+    int signals; /* a signalfd: readable when a child has ended */
+    pid_t *pids;
+    size_t count, capacity;
+};
+/* How a worker ended. Called once for each, after it has been reaped. */
+typedef void sl__guard_ended_fn(void *context, pid_t pid, int status, int signal_number, bool core);
+
+/* Makes this process the subreaper of all that descends from it, and SIGCHLD a descriptor. 0, or an errno. */
+int sl__guard_init(struct sl__guard *guard);
+/* Room for one more; false: too many, or no memory. */
+bool sl__guard_reserve(struct sl__guard *guard);
+void sl__guard_add(struct sl__guard *guard, pid_t pid);
+/* Reaps every child that has ended. What is left of a worker's group is killed first. */
+void sl__guard_reap(struct sl__guard *guard, sl__guard_ended_fn *ended, void *context);
+/* In a forked child: it guards nobody, and its signals are as they were before sl__guard_init. */
+void sl__guard_leave(struct sl__guard *guard);
+/* Kills all that descends from this process, and ends it. Takes at most a few seconds, usually a millisecond. */
+void sl__guard_end(struct sl__guard *guard) __attribute__((noreturn));
+
+PyObject *sl__template_prepare(PyObject *module, PyObject *unused);
+PyObject *sl__template_rehearse(PyObject *module, PyObject *unused);
+PyObject *sl__template_serve(PyObject *module, PyObject *unused);
 
 #endif

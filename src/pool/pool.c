@@ -79,6 +79,25 @@ struct start {
     enum sl_code code;
 };
 
+static void start_template(struct start *start) {
+    struct sl_pool *pool = start->pool;
+    const struct sl__template_config config = {
+        .loop = pool->runtime->loop,
+        .log = &pool->runtime->log,
+        .spec = &pool->spec,
+        .pool = pool->name,
+        .start_timeout_ms = start->options->start_timeout_ms,
+        .stop_timeout_ms = start->options->stop_timeout_ms,
+        .ready = sl__pool_template_ready,
+        .stopped = sl__pool_template_stopped,
+        .context = pool,
+    };
+    start->code = sl__template_create(&config, &pool->template, start->error);
+    if (start->code == SL_OK) {
+        sl__template_start(pool->template);
+    }
+}
+
 static void start_workers(void *context) {
     struct start *start = context;
     struct sl_pool *pool = start->pool;
@@ -99,6 +118,10 @@ static void start_workers(void *context) {
                 .limits = {sizeof(struct sl_limits), start->options->depth_max, start->options->payload_bytes_max},
             },
     };
+    if (pool->spec.template_argv != NULL) {
+        start_template(start);
+        config.template = pool->template;
+    }
     for (uint32_t i = 0; i < pool->worker_count && start->code == SL_OK; i++) {
         config.index = i;
         config.lane.lane = i;
@@ -118,12 +141,20 @@ static void stop_workers(void *context) {
     }
 }
 
+/* Only after the workers, whose ends it tells; and it ends what they have left behind. */
+static void stop_template(void *context) {
+    struct sl_pool *pool = context;
+    sl__template_stop(pool->template);
+}
+
 static void destroy_workers(void *context) {
     struct sl_pool *pool = context;
     for (uint32_t i = 0; i < pool->worker_count; i++) {
         sl__worker_destroy(pool->places[i].worker);
         pool->places[i].worker = NULL;
     }
+    sl__template_destroy(pool->template);
+    pool->template = NULL;
 }
 
 /* ---- creation and destruction --------------------------------------------------------------------------------- */
@@ -200,6 +231,14 @@ static void close_pool(struct sl_pool *pool) {
         pthread_cond_wait(&pool->changed, &pool->lock);
     }
     pthread_mutex_unlock(&pool->lock);
+    if (pool->template != NULL) {
+        sl__loop_call(pool->runtime->loop, stop_template, pool);
+        pthread_mutex_lock(&pool->lock);
+        while (!pool->template_stopped) {
+            pthread_cond_wait(&pool->changed, &pool->lock);
+        }
+        pthread_mutex_unlock(&pool->lock);
+    }
     sl__loop_call(pool->runtime->loop, destroy_workers, pool);
     sl__runtime_part(pool->runtime, &pool->tenant, pool->worker_count);
     free_pool(pool);

@@ -17,6 +17,7 @@
 #include "loop/runtime.h"
 #include "pool/lease.h"
 #include "restart.h"
+#include "worker/template.h"
 #include "worker/worker.h"
 
 #define SL__WHY_SIZE 320 /* bytes kept of what sl__pool_kill was told */
@@ -70,6 +71,8 @@ struct sl_pool {
     struct sl__place *places;
     struct sl__allot allot;
     struct sl__budget budget;
+    struct sl__template *template; /* or NULL; loop thread */
+    bool template_stopped;
     uint32_t started_count; /* places that have been ready */
     uint32_t stopped_count;
     uint32_t leased_count;
@@ -79,6 +82,9 @@ struct sl_pool {
 };
 
 extern const struct sl__worker_owner sl__pool_owner;
+/* Callbacks of the template. */
+void sl__pool_template_ready(void *context, bool ready);
+void sl__pool_template_stopped(void *context);
 
 /* place->kill_task.run */
 void sl__place_killed(struct sl__task *task);

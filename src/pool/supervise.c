@@ -34,6 +34,7 @@ static void worker_ready(void *context, uint32_t worker, const struct sl__life *
     SL_ASSERT(place->incarnation == NULL);
     place->incarnation = incarnation;
     pool->stats.start_count++;
+    pool->stats.fork_count += life->forked ? 1 : 0;
     if (!place->ever_ready) {
         place->ever_ready = true;
         pool->started_count++;
@@ -176,6 +177,22 @@ void sl__place_killed(struct sl__task *task) {
     if (ends) {
         sl__worker_killed(place->worker);
     }
+}
+
+void sl__pool_template_ready(void *context, bool ready) {
+    struct sl_pool *pool = context;
+    pthread_mutex_lock(&pool->lock);
+    pool->stats.template_ready = ready;
+    pool->stats.template_start_count += ready ? 1 : 0;
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void sl__pool_template_stopped(void *context) {
+    struct sl_pool *pool = context;
+    pthread_mutex_lock(&pool->lock);
+    pool->template_stopped = true;
+    pthread_cond_broadcast(&pool->changed);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 const struct sl__worker_owner sl__pool_owner = {

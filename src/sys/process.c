@@ -52,9 +52,12 @@ enum sl_code sl__process_signal_group(int pidfd, pid_t pid, int signal_number, s
     if (syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, SIGNAL_GROUP) == 0) {
         return SL_OK;
     }
-    /* Older kernels refuse the flag. The pid cannot have been used again: the caller has not reaped the process. */
+    /*
+     * Older kernels refuse the flag. The pid cannot have been used again when the caller has not reaped the process; where
+     * somebody else reaps it, the pidfd knows.
+     */
     if (errno == EINVAL || errno == ENOSYS) {
-        if (kill(-pid, signal_number) == 0) {
+        if (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0u) == 0 && kill(-pid, signal_number) == 0) {
             return SL_OK;
         }
     }

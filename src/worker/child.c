@@ -11,19 +11,10 @@
 #include "sys/packet.h"
 #include "sys/spawn.h"
 
-/* Descriptors that live in the host while a worker starts. */
-struct ends {
-    int null;
-    int out, err; /* write ends */
-};
-
-static enum sl_code open_ends(struct sl__child *child, struct ends *ends, struct sl_error *error) {
-    enum sl_code code = sl__open_null(&ends->null, error);
+static enum sl_code open_ends(struct sl__child *child, int *out, int *err, struct sl_error *error) {
+    enum sl_code code = sl__pipe_create(&child->out, out, error);
     if (code == SL_OK) {
-        code = sl__pipe_create(&child->out, &ends->out, error);
-    }
-    if (code == SL_OK) {
-        code = sl__pipe_create(&child->err, &ends->err, error);
+        code = sl__pipe_create(&child->err, err, error);
     }
     if (code == SL_OK) {
         code = sl__set_nonblocking(child->out, error);
@@ -40,20 +31,35 @@ static enum sl_code open_ends(struct sl__child *child, struct ends *ends, struct
     return code;
 }
 
-enum sl_code sl__child_spawn(const struct sl__spec *spec, struct sl__child *child, struct sl_error *error) {
+enum sl_code sl__child_open(struct sl__child *child, int *out, int *err, struct sl_error *error) {
     *child = (struct sl__child)SL__CHILD_INIT;
-    struct ends ends = {-1, -1, -1};
-    enum sl_code code = open_ends(child, &ends, error);
+    *out = *err = -1;
+    enum sl_code code = open_ends(child, out, err, error);
+    if (code != SL_OK) {
+        sl__close(out);
+        sl__close(err);
+        sl__child_close(child);
+    }
+    return code;
+}
+
+enum sl_code sl__child_spawn(const struct sl__spec *spec, char *const *argv, struct sl__child *child,
+                             struct sl_error *error) {
+    int null = -1, out, err;
+    enum sl_code code = sl__child_open(child, &out, &err, error);
+    if (code == SL_OK) {
+        code = sl__open_null(&null, error);
+    }
     if (code == SL_OK) {
         const struct sl__spawn_fd fds[] = {
-            {ends.null, 0},
-            {ends.out, 1},
-            {ends.err, 2},
+            {null, 0},
+            {out, 1},
+            {err, 2},
             {child->theirs, SL__WORKER_FD},
         };
         const struct sl__spawn spawn = {
             .program = spec->python,
-            .argv = (const char *const *)spec->argv,
+            .argv = (const char *const *)argv,
             .envp = (const char *const *)spec->envp,
             .directory = spec->directory,
             .fds = fds,
@@ -62,9 +68,9 @@ enum sl_code sl__child_spawn(const struct sl__spec *spec, struct sl__child *chil
         };
         code = sl__spawn(&spawn, &child->pid, &child->pidfd, error);
     }
-    sl__close(&ends.null);
-    sl__close(&ends.out);
-    sl__close(&ends.err);
+    sl__close(&null);
+    sl__close(&out);
+    sl__close(&err);
     if (code != SL_OK) {
         child->pid = 0;
         sl__child_close(child);
@@ -95,8 +101,7 @@ void sl__child_close(struct sl__child *child) {
 
 void sl__end_text(const struct sl__process_end *end, bool known, char *text, size_t size) {
     if (!known || (end->term_signal == 0 && end->exit_status < 0)) {
-        snprintf(text, size,
-                 "ended in a way that this process could not learn (its children are reaped by someone else)");
+        snprintf(text, size, "ended in a way that this process could not learn (it was reaped by someone else)");
     } else if (end->term_signal != 0) {
         const char *name = sigabbrev_np(end->term_signal);
         const char *core = end->core_dumped ? " (core dumped)" : "";

@@ -19,8 +19,17 @@ struct sl__child {
 #define SL__CHILD_INIT \
     { 0, -1, -1, -1, -1, -1 }
 
-/* Starts `spec`. On failure there is no process and nothing open. Loop thread only: the worker dies with the thread that started it. */
-enum sl_code sl__child_spawn(const struct sl__spec *spec, struct sl__child *child, struct sl_error *error);
+/*
+ * Makes the socket and the outputs of a process that does not exist yet, and the ends that are to become its descriptors 1 and 2; its
+ * end of the socket is child->theirs. On failure nothing is open.
+ */
+enum sl_code sl__child_open(struct sl__child *child, int *out, int *err, struct sl_error *error);
+/*
+ * Starts spec->python with `argv`. On failure there is no process and nothing open. Loop thread only: the worker dies with the thread that
+ * started it.
+ */
+enum sl_code sl__child_spawn(const struct sl__spec *spec, char *const *argv, struct sl__child *child,
+                             struct sl_error *error);
 /* SIGKILL to the process and to all of its group. Any thread, as long as it has not been reaped. */
 void sl__child_kill(const struct sl__child *child);
 /* Reaps a process that has ended, and kills what is left of its group first. False: nobody can know how it ended. */

@@ -29,6 +29,14 @@ static enum sl_code end_message(struct sl_writer *writer, uint8_t **bytes, size_
     return code;
 }
 
+static void write_preload(struct sl_writer *writer, const struct sl__spec *spec) {
+    sl_write_str(writer, "preload");
+    sl_write_list(writer, spec->preload_count);
+    for (uint32_t i = 0; i < spec->preload_count; i++) {
+        sl_write_str(writer, spec->preload[i]);
+    }
+}
+
 enum sl_code sl__message_config(const struct sl__spec *spec, uint32_t worker, const struct sl__lane_config *lane,
                                 uint8_t **bytes, size_t *size, struct sl_error *error) {
     struct sl_writer writer;
@@ -50,11 +58,33 @@ enum sl_code sl__message_config(const struct sl__spec *spec, uint32_t worker, co
     sl_write_uint(&writer, lane->payload_bytes_max);
     sl_write_str(&writer, "depth_max");
     sl_write_uint(&writer, lane->limits.depth_max);
-    sl_write_str(&writer, "preload");
-    sl_write_list(&writer, spec->preload_count);
-    for (uint32_t i = 0; i < spec->preload_count; i++) {
-        sl_write_str(&writer, spec->preload[i]);
-    }
+    write_preload(&writer, spec);
+    return end_message(&writer, bytes, size, error);
+}
+
+enum sl_code sl__message_prepare(const struct sl__spec *spec, uint8_t **bytes, size_t *size, struct sl_error *error) {
+    struct sl_writer writer;
+    sl_writer_init(&writer, NULL);
+    sl_write_map(&writer, 3);
+    sl_write_str(&writer, "type");
+    sl_write_str(&writer, "prepare");
+    sl_write_str(&writer, "protocol");
+    sl_write_uint(&writer, SL__PROTOCOL);
+    write_preload(&writer, spec);
+    return end_message(&writer, bytes, size, error);
+}
+
+enum sl_code sl__message_fork(uint32_t worker, uint32_t generation, uint8_t **bytes, size_t *size,
+                              struct sl_error *error) {
+    struct sl_writer writer;
+    sl_writer_init(&writer, NULL);
+    sl_write_map(&writer, 3);
+    sl_write_str(&writer, "type");
+    sl_write_str(&writer, "fork");
+    sl_write_str(&writer, "worker");
+    sl_write_uint(&writer, worker);
+    sl_write_str(&writer, "generation");
+    sl_write_uint(&writer, generation);
     return end_message(&writer, bytes, size, error);
 }
 
@@ -85,23 +115,22 @@ static bool text_is(const char *text, size_t size, const char *expected) {
     return size == strlen(expected) && memcmp(text, expected, size) == 0;
 }
 
-static enum sl__heard noise(struct sl_error *why, uint32_t worker, const char *python, const char *what) {
-    sl_error_set(
-        why, SL_E_WORKER_START,
-        "worker %u said what is not in the protocol (%s) and was killed; interpreter %s; is descriptor %d written to "
-        "by other code?",
-        worker, what, python, SL__WORKER_FD);
+static enum sl__heard noise(struct sl_error *why, const char *who, const char *python, const char *what) {
+    sl_error_set(why, SL_E_WORKER_START,
+                 "%s said what is not in the protocol (%s) and was killed; interpreter %s; is descriptor %d written to "
+                 "by other code?",
+                 who, what, python, SL__WORKER_FD);
     return SL__HEARD_NOISE;
 }
 
-static enum sl__heard check_ready(struct sl_value map, const char *python, uint32_t worker, struct sl_error *why) {
+static enum sl__heard check_ready(struct sl_value map, const char *python, const char *who, struct sl_error *why) {
     const char *text;
     size_t size = text_at(map, "python", &text);
     char version[32];
     snprintf(version, sizeof(version), "%.*s", (int)SL_MIN(size, sizeof(version) - 1), text);
     unsigned major, minor;
     if (sscanf(version, "%u.%u", &major, &minor) != 2) {
-        return noise(why, worker, python, "ready without a Python version");
+        return noise(why, who, python, "ready without a Python version");
     }
     if (major != PYTHON_MAJOR || minor < PYTHON_MINOR_MIN) {
         sl_error_set(why, SL_E_UNSUPPORTED,
@@ -130,7 +159,7 @@ static enum sl_code known_code(const char *text, size_t size) {
     return code > SL_OK ? (enum sl_code)code : SL_E_WORKER_START;
 }
 
-static enum sl__heard take_failure(struct sl_value map, const char *python, uint32_t worker, struct sl_error *why) {
+static enum sl__heard take_failure(struct sl_value map, const char *python, const char *who, struct sl_error *why) {
     const char *code_text, *message, *traceback, *version;
     size_t code_size = text_at(map, "code", &code_text);
     size_t message_size = text_at(map, "message", &message);
@@ -139,8 +168,8 @@ static enum sl__heard take_failure(struct sl_value map, const char *python, uint
     /* Cut first: the interpreter has to stay readable whatever the length of the rest. */
     size_t room = SL_MAX((size_t)160, SL_ERROR_MESSAGE_SIZE - SL_MIN((size_t)320, strlen(python) + 64));
     const char *cut = message_size > room ? "..." : "";
-    sl_error_set(why, known_code(code_text, code_size), "%.*s%s (worker %u, started with %s, Python %.*s)",
-                 (int)SL_MIN(message_size, room), message, cut, worker, python, (int)SL_MIN(version_size, (size_t)20),
+    sl_error_set(why, known_code(code_text, code_size), "%.*s%s (%s, started with %s, Python %.*s)",
+                 (int)SL_MIN(message_size, room), message, cut, who, python, (int)SL_MIN(version_size, (size_t)20),
                  version);
     if (traceback_size > 0) {
         why->traceback = strndup(traceback, traceback_size);
@@ -148,19 +177,86 @@ static enum sl__heard take_failure(struct sl_value map, const char *python, uint
     return SL__HEARD_FAILED;
 }
 
-enum sl__heard sl__message_understand(const uint8_t *bytes, size_t size, const char *python, uint32_t worker,
+enum sl__heard sl__message_understand(const uint8_t *bytes, size_t size, const char *python, const char *who,
                                       struct sl_error *why) {
     struct sl_value map;
     const char *type;
     if (sl_value_check(bytes, size, NULL, &map, NULL) != SL_OK || sl_value_type(map) != SL_TYPE_MAP) {
-        return noise(why, worker, python, "not a map");
+        return noise(why, who, python, "not a map");
     }
     size_t type_size = text_at(map, "type", &type);
     if (text_is(type, type_size, "ready")) {
-        return check_ready(map, python, worker, why);
+        return check_ready(map, python, who, why);
     }
     if (text_is(type, type_size, "failed")) {
-        return take_failure(map, python, worker, why);
+        return take_failure(map, python, who, why);
     }
-    return noise(why, worker, python, "a message of unknown type");
+    return noise(why, who, python, "a message of unknown type");
+}
+
+/* ---- what only a template says -------------------------------------------------------------------------------- */
+
+static bool number_at(struct sl_value map, const char *key, int64_t min, int64_t max, int64_t *out) {
+    struct sl_value value;
+    return sl_value_get(map, key, &value) == SL_OK && sl_value_int(value, out) == SL_OK && *out >= min && *out <= max;
+}
+
+static bool take_ended(struct sl_value map, struct sl__news *news) {
+    int64_t pid, status, term_signal;
+    struct sl_value core;
+    if (!number_at(map, "pid", 1, INT32_MAX, &pid) || !number_at(map, "status", -1, 255, &status) ||
+        !number_at(map, "signal", 0, 64, &term_signal) || sl_value_get(map, "core", &core) != SL_OK ||
+        sl_value_bool(core, &news->end.core_dumped) != SL_OK) {
+        return false;
+    }
+    news->pid = (pid_t)pid;
+    news->end.exit_status = (int)status;
+    news->end.term_signal = (int)term_signal;
+    return true;
+}
+
+static bool take_answer(struct sl_value map, struct sl__news *news) {
+    int64_t worker, generation, pid = 0, number = 0;
+    if (!number_at(map, "worker", 0, UINT32_MAX, &worker) ||
+        !number_at(map, "generation", 0, UINT32_MAX, &generation)) {
+        return false;
+    }
+    if (news->kind == SL__NEWS_FORKED ? !number_at(map, "pid", 1, INT32_MAX, &pid)
+                                      : !number_at(map, "errno", 0, 4095, &number)) {
+        return false;
+    }
+    news->worker = (uint32_t)worker;
+    news->generation = (uint32_t)generation;
+    news->pid = (pid_t)pid;
+    news->system_errno = (int)number;
+    return true;
+}
+
+void sl__message_news(const uint8_t *bytes, size_t size, struct sl__news *news) {
+    *news = (struct sl__news){.kind = SL__NEWS_NONE};
+    struct sl_value map;
+    const char *type, *reason;
+    if (sl_value_check(bytes, size, NULL, &map, NULL) != SL_OK || sl_value_type(map) != SL_TYPE_MAP) {
+        return;
+    }
+    size_t type_size = text_at(map, "type", &type);
+    bool whole = true;
+    if (text_is(type, type_size, "ended")) {
+        news->kind = SL__NEWS_ENDED;
+        whole = take_ended(map, news);
+    } else if (text_is(type, type_size, "forked")) {
+        news->kind = SL__NEWS_FORKED;
+        whole = take_answer(map, news);
+    } else if (text_is(type, type_size, "fork_failed")) {
+        news->kind = SL__NEWS_FORK_FAILED;
+        whole = take_answer(map, news);
+    } else if (text_is(type, type_size, "unfit")) {
+        news->kind = SL__NEWS_UNFIT;
+        size_t reason_size = text_at(map, "reason", &reason);
+        snprintf(news->reason, sizeof(news->reason), "%.*s", (int)SL_MIN(reason_size, sizeof(news->reason) - 1),
+                 reason);
+    }
+    if (!whole) {
+        news->kind = SL__NEWS_NONE;
+    }
 }

@@ -4,21 +4,40 @@
 #define SLITHER_WORKER_MESSAGE_H
 
 #include "lane/lane.h"
+#include "sys/process.h"
 #include "worker/spec.h"
+#include "worker/worker.h"
 
 /* The first message. `*bytes` are the caller's to free. */
 enum sl_code sl__message_config(const struct sl__spec *spec, uint32_t worker, const struct sl__lane_config *lane,
                                 uint8_t **bytes, size_t *size, struct sl_error *error);
+/* The first message to a template. */
+enum sl_code sl__message_prepare(const struct sl__spec *spec, uint8_t **bytes, size_t *size, struct sl_error *error);
+enum sl_code sl__message_fork(uint32_t worker, uint32_t generation, uint8_t **bytes, size_t *size,
+                              struct sl_error *error);
 enum sl_code sl__message_stop(uint8_t **bytes, size_t *size, struct sl_error *error);
 
-enum sl__heard {
-    SL__HEARD_READY,  /* the worker is what it has to be */
-    SL__HEARD_FAILED, /* it is not, or says so itself; `why` is filled in */
-    SL__HEARD_NOISE   /* no message of this protocol; `why` says what is wrong with it */
-};
-
-/* `python` is the interpreter that was started, for the texts. Trusts nothing in `bytes`. */
-enum sl__heard sl__message_understand(const uint8_t *bytes, size_t size, const char *python, uint32_t worker,
+/* `python` is the interpreter that was started, `who` "worker 3", for the texts. Trusts nothing in `bytes`. */
+enum sl__heard sl__message_understand(const uint8_t *bytes, size_t size, const char *python, const char *who,
                                       struct sl_error *why);
+
+enum sl__news_kind {
+    SL__NEWS_NONE, /* none of the following; sl__message_understand knows more */
+    SL__NEWS_UNFIT,
+    SL__NEWS_FORKED,
+    SL__NEWS_FORK_FAILED,
+    SL__NEWS_ENDED
+};
+/* What only a template says. */
+struct sl__news {
+    enum sl__news_kind kind;
+    uint32_t worker, generation; /* forked, fork failed */
+    int system_errno;            /* fork failed */
+    pid_t pid;                   /* forked, ended */
+    struct sl__process_end end;  /* ended */
+    char reason[256];            /* unfit */
+};
+/* Trusts nothing in `bytes` either. */
+void sl__message_news(const uint8_t *bytes, size_t size, struct sl__news *news);
 
 #endif

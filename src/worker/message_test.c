@@ -85,7 +85,7 @@ static void say(struct said *said, const char *const *pairs) {
 static enum sl__heard understand(const char *const *pairs, struct sl_error *why) {
     struct said said;
     say(&said, pairs);
-    enum sl__heard heard = sl__message_understand(said.value.data, said.value.size, python, 5, why);
+    enum sl__heard heard = sl__message_understand(said.value.data, said.value.size, python, "worker 5", why);
     sl_writer_finish(&said.writer);
     return heard;
 }
@@ -156,7 +156,7 @@ static void what_is_no_message_is_noise(void **unused) {
     assert_int_equal(understand((const char *[]){"type", "ready", "python", "three", NULL}, &why), SL__HEARD_NOISE);
     const uint8_t others[][4] = {{0xc0}, {0x93, 1, 2, 3}, {0xc1}, {0x81, 0xa4, 't', 'y'}};
     for (size_t i = 0; i < 4; i++) {
-        assert_int_equal(sl__message_understand(others[i], i == 0 ? 1 : 4, python, 5, &why), SL__HEARD_NOISE);
+        assert_int_equal(sl__message_understand(others[i], i == 0 ? 1 : 4, python, "worker 5", &why), SL__HEARD_NOISE);
         assert_int_equal(why.code, SL_E_WORKER_START);
         assert_non_null(strstr(why.message, "protocol"));
     }
@@ -182,7 +182,7 @@ static void damaged_messages_do_no_harm(void **unused) {
         }
         uint8_t *exact = realloc(bytes, size > 0 ? size : 1);
         struct sl_error why = SL_ERROR_INIT;
-        enum sl__heard heard = sl__message_understand(exact, size, python, 0, &why);
+        enum sl__heard heard = sl__message_understand(exact, size, python, "worker 0", &why);
         assert_true(heard == SL__HEARD_READY || why.code != SL_OK);
         sl_error_finish(&why);
         free(exact);

@@ -21,6 +21,13 @@ static const char *const thread_variables[] = {
 
 #define PRELOAD_BYTES_MAX (SL__MESSAGE_MAX / 2)
 
+static void free_list(char **list) {
+    for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
+        free(list[i]);
+    }
+    free(list);
+}
+
 static enum sl_code no_memory(struct sl_error *error) {
     return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for the description of a pool's workers");
 }
@@ -209,25 +216,30 @@ static enum sl_code copy_preload(struct sl__spec *spec, const char *const *prelo
  * first, where a user's struct.py or slither/ would be taken for them. The worker puts the directory in front of the path
  * before it imports anything of the user's. The last argument is only there to be seen in a list of processes.
  */
-#define WORKER_PROGRAM \
-    "import sys; sys.path[:] = [d for d in sys.path if d]; from slither.worker import main; sys.exit(main())"
+#define PROGRAM(module) \
+    "import sys; sys.path[:] = [d for d in sys.path if d]; from " module " import main; sys.exit(main())"
 
-static bool make_argv(struct sl__spec *spec) {
-    static const char *const rest[] = {"-c", WORKER_PROGRAM, "slither.worker"};
-    spec->argv = calloc(SL_COUNT_OF(rest) + 2, sizeof(*spec->argv));
-    if (spec->argv == NULL) {
-        return false;
+static char **make_argv(const char *python, const char *program, const char *name) {
+    const char *const texts[] = {python, "-c", program, name};
+    char **argv = calloc(SL_COUNT_OF(texts) + 1, sizeof(*argv));
+    bool fits = argv != NULL;
+    for (size_t i = 0; i < SL_COUNT_OF(texts) && fits; i++) {
+        argv[i] = strdup(texts[i]);
+        fits = argv[i] != NULL;
     }
-    spec->argv[0] = strdup(spec->python);
-    for (size_t i = 0; i < SL_COUNT_OF(rest); i++) {
-        spec->argv[i + 1] = strdup(rest[i]);
+    if (!fits) {
+        free_list(argv);
+        return NULL;
     }
-    for (size_t i = 0; i <= SL_COUNT_OF(rest); i++) {
-        if (spec->argv[i] == NULL) {
-            return false;
-        }
+    return argv;
+}
+
+static bool make_argvs(struct sl__spec *spec, bool use_template) {
+    spec->argv = make_argv(spec->python, PROGRAM("slither.worker"), "slither.worker");
+    if (use_template) {
+        spec->template_argv = make_argv(spec->python, PROGRAM("slither.template"), "slither.template");
     }
-    return true;
+    return spec->argv != NULL && (spec->template_argv != NULL || !use_template);
 }
 
 static enum sl_code fill(struct sl__spec *spec, struct sl__environment *environment,
@@ -255,7 +267,9 @@ static enum sl_code fill(struct sl__spec *spec, struct sl__environment *environm
             return no_memory(error);
         }
     }
-    if (!make_argv(spec) || !sl__environment_end(environment)) {
+    /* Without imports there is nothing that a template could share. */
+    bool use_template = options->template_use == SL_TEMPLATE_AUTO && spec->preload_count > 0;
+    if (!make_argvs(spec, use_template) || !sl__environment_end(environment)) {
         return no_memory(error);
     }
     return SL_OK;
@@ -281,15 +295,9 @@ enum sl_code sl__spec_init(struct sl__spec *spec, const struct sl_pool_options *
     return SL_OK;
 }
 
-static void free_list(char **list) {
-    for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
-        free(list[i]);
-    }
-    free(list);
-}
-
 void sl__spec_finish(struct sl__spec *spec) {
     free_list(spec->argv);
+    free_list(spec->template_argv);
     free_list(spec->envp);
     free_list(spec->preload);
     free(spec->python);

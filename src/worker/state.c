@@ -8,6 +8,7 @@
  * runs, so that whatever the action brings about meets the new one.
  *
  * A few answers that are not obvious:
+ *   spawning, stop      No process of its own is known yet, so none has to be waited for: what a template forks in vain is killed there.
  *   handshaking, stop   Nothing can be lost yet, and a worker in the middle of an import does not listen: it is killed.
  *   ready, hung up      Its files are closed before its end can be seen. When it ends at once the exit tells why; only one that lives
  *                       on without its socket is killed.
@@ -24,6 +25,7 @@
 static const struct sl__worker_answer answers[SL__WORKER_STATE_COUNT][SL__WORKER_EVENT_COUNT] = {
     [SL__WORKER_STOPPED] = {
         DO(START,        SPAWN,        SPAWNING),
+        DO(TURN,         CANNOT_BE,    STOPPED),
         DO(SPAWNED,      CANNOT_BE,    STOPPED),
         DO(SPAWN_FAILED, CANNOT_BE,    STOPPED),
         DO(ANSWERED,     CANNOT_BE,    STOPPED),
@@ -40,6 +42,7 @@ static const struct sl__worker_answer answers[SL__WORKER_STATE_COUNT][SL__WORKER
     },
     [SL__WORKER_SPAWNING] = {
         DO(START,        NOTHING,      SPAWNING),
+        DO(TURN,         SPAWN_ON,     SPAWNING),
         DO(SPAWNED,      GREET,        HANDSHAKING),
         DO(SPAWN_FAILED, FAIL_SPAWN,   DEAD),
         DO(ANSWERED,     CANNOT_BE,    SPAWNING),
@@ -52,10 +55,11 @@ static const struct sl__worker_answer answers[SL__WORKER_STATE_COUNT][SL__WORKER
         DO(RETRY_LATER,  CANNOT_BE,    SPAWNING),
         DO(GIVE_UP,      CANNOT_BE,    SPAWNING),
         DO(KILLED,       CANNOT_BE,    SPAWNING),
-        DO(STOP,         CANNOT_BE,    SPAWNING),
+        DO(STOP,         WITHDRAW,     STOPPED),
     },
     [SL__WORKER_HANDSHAKING] = {
         DO(START,        NOTHING,      HANDSHAKING),
+        DO(TURN,         CANNOT_BE,    HANDSHAKING),
         DO(SPAWNED,      CANNOT_BE,    HANDSHAKING),
         DO(SPAWN_FAILED, CANNOT_BE,    HANDSHAKING),
         DO(ANSWERED,     ANNOUNCE,     READY),
@@ -72,6 +76,7 @@ static const struct sl__worker_answer answers[SL__WORKER_STATE_COUNT][SL__WORKER
     },
     [SL__WORKER_READY] = {
         DO(START,        NOTHING,      READY),
+        DO(TURN,         CANNOT_BE,    READY),
         DO(SPAWNED,      CANNOT_BE,    READY),
         DO(SPAWN_FAILED, CANNOT_BE,    READY),
         DO(ANSWERED,     KILL_BABBLER, KILLING),
@@ -88,6 +93,7 @@ static const struct sl__worker_answer answers[SL__WORKER_STATE_COUNT][SL__WORKER
     },
     [SL__WORKER_LEAVING] = {
         DO(START,        NOTHING,      LEAVING),
+        DO(TURN,         CANNOT_BE,    LEAVING),
         DO(SPAWNED,      CANNOT_BE,    LEAVING),
         DO(SPAWN_FAILED, CANNOT_BE,    LEAVING),
         DO(ANSWERED,     CANNOT_BE,    LEAVING),
@@ -104,6 +110,7 @@ static const struct sl__worker_answer answers[SL__WORKER_STATE_COUNT][SL__WORKER
     },
     [SL__WORKER_KILLING] = {
         DO(START,        NOTHING,      KILLING),
+        DO(TURN,         CANNOT_BE,    KILLING),
         DO(SPAWNED,      CANNOT_BE,    KILLING),
         DO(SPAWN_FAILED, CANNOT_BE,    KILLING),
         DO(ANSWERED,     NOTHING,      KILLING),
@@ -120,6 +127,7 @@ static const struct sl__worker_answer answers[SL__WORKER_STATE_COUNT][SL__WORKER
     },
     [SL__WORKER_STOPPING] = {
         DO(START,        CANNOT_BE,    STOPPING),
+        DO(TURN,         CANNOT_BE,    STOPPING),
         DO(SPAWNED,      CANNOT_BE,    STOPPING),
         DO(SPAWN_FAILED, CANNOT_BE,    STOPPING),
         DO(ANSWERED,     NOTHING,      STOPPING),
@@ -136,6 +144,7 @@ static const struct sl__worker_answer answers[SL__WORKER_STATE_COUNT][SL__WORKER
     },
     [SL__WORKER_ENDING] = {
         DO(START,        CANNOT_BE,    ENDING),
+        DO(TURN,         CANNOT_BE,    ENDING),
         DO(SPAWNED,      CANNOT_BE,    ENDING),
         DO(SPAWN_FAILED, CANNOT_BE,    ENDING),
         DO(ANSWERED,     NOTHING,      ENDING),
@@ -152,6 +161,7 @@ static const struct sl__worker_answer answers[SL__WORKER_STATE_COUNT][SL__WORKER
     },
     [SL__WORKER_DEAD] = {
         DO(START,        CANNOT_BE,    DEAD),
+        DO(TURN,         CANNOT_BE,    DEAD),
         DO(SPAWNED,      CANNOT_BE,    DEAD),
         DO(SPAWN_FAILED, CANNOT_BE,    DEAD),
         DO(ANSWERED,     CANNOT_BE,    DEAD),
@@ -168,6 +178,7 @@ static const struct sl__worker_answer answers[SL__WORKER_STATE_COUNT][SL__WORKER
     },
     [SL__WORKER_BACKING_OFF] = {
         DO(START,        SPAWN,        SPAWNING),
+        DO(TURN,         CANNOT_BE,    BACKING_OFF),
         DO(SPAWNED,      CANNOT_BE,    BACKING_OFF),
         DO(SPAWN_FAILED, CANNOT_BE,    BACKING_OFF),
         DO(ANSWERED,     CANNOT_BE,    BACKING_OFF),
@@ -184,6 +195,7 @@ static const struct sl__worker_answer answers[SL__WORKER_STATE_COUNT][SL__WORKER
     },
     [SL__WORKER_FAILED] = {
         DO(START,        SPAWN,        SPAWNING),
+        DO(TURN,         CANNOT_BE,    FAILED),
         DO(SPAWNED,      CANNOT_BE,    FAILED),
         DO(SPAWN_FAILED, CANNOT_BE,    FAILED),
         DO(ANSWERED,     CANNOT_BE,    FAILED),

@@ -35,7 +35,13 @@ struct sl__worker {
     struct sl__worker_config config;
     enum sl__worker_state state;
     uint32_t generation;
+    char who[24]; /* for texts */
     struct sl__child child;
+    bool forked; /* by the template: it is the parent, and tells the end */
+    struct sl__wish wish;
+    struct sl__process_end end; /* told by the template */
+    bool end_told, end_seen;
+    bool failed_before; /* in the template, which has said why */
     _Atomic int64_t pid;
     struct sl__lane *lane; /* until it is handed to the owner */
     bool was_ready;
@@ -122,10 +128,12 @@ static void time_up(void *context) {
     handle(context, SL__EVENT_TIME_UP);
 }
 
-static enum sl__worker_event hear(struct sl__worker *worker, const uint8_t *bytes, size_t size) {
+static enum sl__worker_event hear(struct sl__worker *worker, const uint8_t *bytes, size_t size, int *fd) {
     struct sl_error why = SL_ERROR_INIT;
-    enum sl__heard heard = sl__message_understand(bytes, size, worker->config.spec->python, worker->config.index, &why);
-    if (heard != SL__HEARD_READY && worker->reason.code == SL_OK) {
+    enum sl__heard heard = worker->config.hear != NULL
+                               ? worker->config.hear(worker->config.context, bytes, size, fd, &why)
+                               : sl__message_understand(bytes, size, worker->config.spec->python, worker->who, &why);
+    if (why.code != SL_OK && worker->reason.code == SL_OK) {
         sl_error_copy(&worker->reason, &why);
     }
     sl_error_finish(&why);
@@ -134,6 +142,8 @@ static enum sl__worker_event hear(struct sl__worker *worker, const uint8_t *byte
         return SL__EVENT_ANSWERED;
     case SL__HEARD_FAILED:
         return SL__EVENT_REFUSED;
+    case SL__HEARD_NEWS:
+        return SL__EVENT_NONE;
     case SL__HEARD_NOISE:
         break;
     }
@@ -144,16 +154,17 @@ static void socket_readable(void *context) {
     struct sl__worker *worker = context;
     uint8_t bytes[SL__MESSAGE_MAX];
     size_t size = 0, fd_count = 0;
+    int fd = -1; /* only a template sends any */
     struct sl_error why = SL_ERROR_INIT;
-    enum sl_code code = sl__packet_receive(worker->child.socket, bytes, sizeof(bytes), &size, NULL, 0, &fd_count,
-                                           SL__PACKET_NOWAIT, &why);
+    enum sl_code code = sl__packet_receive(worker->child.socket, bytes, sizeof(bytes), &size, &fd,
+                                           worker->config.hear != NULL ? 1 : 0, &fd_count, SL__PACKET_NOWAIT, &why);
     if (code == SL_OK) {
-        handle(worker, hear(worker, bytes, size));
+        handle(worker, hear(worker, bytes, size, &fd));
+        sl__close(&fd);
     } else if (code == SL_E_PROTOCOL) {
         if (worker->reason.code == SL_OK) {
-            sl_error_set(&worker->reason, SL_E_WORKER_START,
-                         "worker %u broke the protocol of its life-cycle socket: %s", worker->config.index,
-                         why.message);
+            sl_error_set(&worker->reason, SL_E_WORKER_START, "%s broke the protocol of its life-cycle socket: %s",
+                         worker->who, why.message);
         }
         handle(worker, SL__EVENT_BABBLED);
     } else if (code != SL_E_AGAIN) {
@@ -166,13 +177,45 @@ static void socket_readable(void *context) {
 }
 
 /* What it said before it ended may not have been heard yet: both can be seen in the same turn of the loop, in any order. */
-static void exit_seen(void *context) {
-    struct sl__worker *worker = context;
+static void take_exit(struct sl__worker *worker) {
     for (int i = 0; i < LAST_WORDS_MAX && worker->socket_watch != NULL && sl__packet_waiting(worker->child.socket);
          i++) {
         socket_readable(worker);
     }
     handle(worker, SL__EVENT_EXITED);
+}
+
+static void exit_seen(void *context) {
+    struct sl__worker *worker = context;
+    if (worker->wish.stage != SL__WISH_ALIVE) {
+        take_exit(worker);
+        return;
+    }
+    /* Its parent, the template, knows how it ended, and says so in a moment. The pidfd stays readable for ever. */
+    sl__watch_destroy(worker->exit_watch);
+    worker->exit_watch = NULL;
+    worker->end_seen = true;
+    sl__template_expect(worker->config.template, &worker->wish);
+}
+
+/* ---- what the template says ----------------------------------------------------------------------------------- */
+
+static void wish_turn(void *context) {
+    handle(context, SL__EVENT_TURN);
+}
+
+static void wish_ended(void *context, const struct sl__process_end *end) {
+    struct sl__worker *worker = context;
+    worker->end = *end;
+    worker->end_told = true;
+    take_exit(worker);
+}
+
+static void wish_orphaned(void *context) {
+    struct sl__worker *worker = context;
+    if (worker->end_seen) {
+        take_exit(worker);
+    }
 }
 
 /* ---- actions: each returns the event that came of it ---------------------------------------------------------- */
@@ -188,6 +231,9 @@ static void close_all(struct sl__worker *worker) {
     sl__lane_destroy(worker->lane);
     worker->lane = NULL;
     worker->pid = 0;
+    if (worker->config.template != NULL) {
+        sl__template_forget(worker->config.template, &worker->wish);
+    }
 }
 
 static enum sl_code watch_all(struct sl__worker *worker, struct sl_error *error) {
@@ -209,12 +255,19 @@ static enum sl_code watch_all(struct sl__worker *worker, struct sl_error *error)
 static enum sl_code send_config(struct sl__worker *worker, struct sl_error *error) {
     uint8_t *bytes = NULL;
     size_t size = 0;
-    enum sl_code code =
-        sl__message_config(worker->config.spec, worker->config.index, &worker->config.lane, &bytes, &size, error);
-    if (code == SL_OK) {
-        int fds[SL__LANE_FDS];
+    int fds[SL__LANE_FDS];
+    size_t fd_count = 0;
+    enum sl_code code;
+    if (worker->config.hear != NULL) {
+        code = sl__message_prepare(worker->config.spec, &bytes, &size, error);
+    } else {
+        code =
+            sl__message_config(worker->config.spec, worker->config.index, &worker->config.lane, &bytes, &size, error);
         sl__lane_worker_fds(worker->lane, fds);
-        code = sl__packet_send(worker->child.socket, bytes, size, fds, SL__LANE_FDS, SL__PACKET_NOWAIT, error);
+        fd_count = SL__LANE_FDS;
+    }
+    if (code == SL_OK) {
+        code = sl__packet_send(worker->child.socket, bytes, size, fds, fd_count, SL__PACKET_NOWAIT, error);
         free(bytes);
     }
     return code;
@@ -227,21 +280,35 @@ static bool is_shortage(const struct sl_error *error) {
                                            error->system_errno == EAGAIN || error->system_errno == ENOSPC));
 }
 
-/* All that can fail is done before the state is left, so that a process is either whole or not there. */
-static enum sl__worker_event do_spawn(struct sl__worker *worker) {
+static enum sl__worker_event do_say_stopped(struct sl__worker *worker) {
     sl__timer_cancel(worker->timer);
-    worker->generation++;
-    worker->was_ready = false;
-    worker->ready_ns = 0;
-    worker->spawned_ns = sl__clock_now_ns();
-    sl_error_finish(&worker->reason);
-    sl__lines_finish(&worker->out);
-    sl__lines_finish(&worker->err);
+    worker->config.owner->stopped(worker->config.context, worker->config.index);
+    return SL__EVENT_NONE;
+}
+
+static enum sl_code make_lane(struct sl__worker *worker, struct sl_error *error) {
     worker->config.lane.generation = worker->generation;
+    return worker->config.hear != NULL ? SL_OK : sl__lane_create(&worker->config.lane, &worker->lane, error);
+}
+
+static enum sl__worker_event fail_to_spawn(struct sl__worker *worker, enum sl_code code, struct sl_error *error) {
+    sl_error_set(&worker->reason, is_shortage(error) ? code : SL_E_WORKER_START,
+                 "%s could not be started with interpreter %s: %s", worker->who, worker->config.spec->python,
+                 error->message);
+    worker->reason.system_errno = error->system_errno;
+    sl_error_finish(error);
+    close_all(worker);
+    return SL__EVENT_SPAWN_FAILED;
+}
+
+/* All that can fail is done before the state is left, so that a process is either whole or not there. */
+static enum sl__worker_event start_process(struct sl__worker *worker) {
+    const struct sl__spec *spec = worker->config.spec;
     struct sl_error error = SL_ERROR_INIT;
-    enum sl_code code = sl__lane_create(&worker->config.lane, &worker->lane, &error);
+    enum sl_code code = make_lane(worker, &error);
     if (code == SL_OK) {
-        code = sl__child_spawn(worker->config.spec, &worker->child, &error);
+        code = sl__child_spawn(spec, worker->config.hear != NULL ? spec->template_argv : spec->argv, &worker->child,
+                               &error);
     }
     if (code == SL_OK) {
         code = watch_all(worker, &error);
@@ -255,29 +322,115 @@ static enum sl__worker_event do_spawn(struct sl__worker *worker) {
             (void)sl__process_reap(worker->child.pidfd, true, &end, NULL);
         }
     }
-    if (code == SL_OK) {
-        worker->pid = worker->child.pid;
-        return SL__EVENT_SPAWNED;
+    if (code != SL_OK) {
+        return fail_to_spawn(worker, code, &error);
     }
-    sl_error_set(&worker->reason, is_shortage(&error) ? code : SL_E_WORKER_START,
-                 "worker %u could not be started with interpreter %s: %s", worker->config.index,
-                 worker->config.spec->python, error.message);
-    worker->reason.system_errno = error.system_errno;
-    sl_error_finish(&error);
-    close_all(worker);
-    return SL__EVENT_SPAWN_FAILED;
+    worker->pid = worker->child.pid;
+    return SL__EVENT_SPAWNED;
 }
+
+/* The configuration is in the socket before there is anybody to read it. */
+static enum sl__worker_event ask_for_process(struct sl__worker *worker) {
+    struct sl_error error = SL_ERROR_INIT;
+    int out = -1, err = -1;
+    enum sl_code code = make_lane(worker, &error);
+    if (code == SL_OK) {
+        code = sl__child_open(&worker->child, &out, &err, &error);
+    }
+    if (code == SL_OK) {
+        code = send_config(worker, &error);
+    }
+    bool asked = false;
+    if (code == SL_OK) {
+        const int fds[SL__FORK_FDS] = {out, err, worker->child.theirs};
+        asked = sl__template_fork(worker->config.template, &worker->wish, worker->config.index, worker->generation, fds,
+                                  NULL) == SL_OK;
+    }
+    sl__close(&out);
+    sl__close(&err);
+    if (code == SL_OK && !asked) { /* the template is of no use any more */
+        close_all(worker);
+        return start_process(worker);
+    }
+    return code == SL_OK ? SL__EVENT_NONE : fail_to_spawn(worker, code, &error);
+}
+
+/* Whoever was asked before, or is asked in vain, may still come to read the old configuration: so each attempt has a lane of its own. */
+static enum sl__worker_event do_spawn_on(struct sl__worker *worker) {
+    close_all(worker);
+    if (worker->config.template == NULL) {
+        return start_process(worker);
+    }
+    switch (sl__template_way(worker->config.template, &worker->wish, &worker->reason)) {
+    case SL__TEMPLATE_WAIT:
+        sl__template_wait(worker->config.template, &worker->wish);
+        return SL__EVENT_NONE;
+    case SL__TEMPLATE_FORK:
+        return ask_for_process(worker);
+    case SL__TEMPLATE_EXEC:
+        break;
+    case SL__TEMPLATE_FAILED:
+        worker->failed_before = true;
+        return SL__EVENT_SPAWN_FAILED;
+    }
+    return start_process(worker);
+}
+
+static enum sl__worker_event do_spawn(struct sl__worker *worker) {
+    worker->generation++;
+    worker->was_ready = worker->forked = worker->end_told = worker->end_seen = worker->wish.declined =
+        worker->failed_before = false;
+    worker->ready_ns = 0;
+    worker->spawned_ns = sl__clock_now_ns();
+    sl_error_finish(&worker->reason);
+    sl__lines_finish(&worker->out);
+    sl__lines_finish(&worker->err);
+    return do_spawn_on(worker);
+}
+
+/* The template's answer. */
+static void wish_forked(void *context, pid_t pid, int pidfd) {
+    struct sl__worker *worker = context;
+    struct sl_error error = SL_ERROR_INIT;
+    worker->child.pid = pid;
+    worker->child.pidfd = pidfd;
+    worker->forked = true;
+    worker->spawned_ns = sl__clock_now_ns();
+    enum sl_code code = watch_all(worker, &error);
+    if (code == SL_OK) {
+        worker->pid = pid;
+        handle(worker, SL__EVENT_SPAWNED);
+        return;
+    }
+    sl__child_kill(&worker->child);
+    handle(worker, fail_to_spawn(worker, code, &error));
+}
+
+static enum sl__worker_event do_withdraw(struct sl__worker *worker) {
+    close_all(worker);
+    return do_say_stopped(worker);
+}
+
+static const struct sl__wisher wisher = {
+    .turn = wish_turn,
+    .forked = wish_forked,
+    .ended = wish_ended,
+    .orphaned = wish_orphaned,
+};
 
 static enum sl__worker_event do_greet(struct sl__worker *worker) {
     sl__timer_set(worker->timer, worker->config.start_timeout_ms);
-    LOG(worker, SL_LOG_DEBUG, "worker started, pid %ld", (long)worker->child.pid);
+    LOG(worker, SL_LOG_DEBUG, "%s %s, pid %ld", worker->who, worker->forked ? "forked" : "started",
+        (long)worker->child.pid);
     return SL__EVENT_NONE;
 }
 
 static enum sl__worker_event do_announce(struct sl__worker *worker) {
     sl__timer_cancel(worker->timer);
     sl__close(&worker->child.theirs);
-    sl__lane_close_worker_fds(worker->lane);
+    if (worker->lane != NULL) {
+        sl__lane_close_worker_fds(worker->lane);
+    }
     worker->was_ready = true;
     worker->ready_ns = sl__clock_now_ns();
     const struct sl__life life = {
@@ -285,9 +438,12 @@ static enum sl__worker_event do_announce(struct sl__worker *worker) {
         .generation = worker->generation,
         .pid = worker->child.pid,
         .pidfd = worker->child.pidfd,
+        .socket = worker->child.socket,
+        .forked = worker->forked,
     };
     worker->lane = NULL;
-    LOG(worker, SL_LOG_DEBUG, "worker ready after %" PRIu64 " ms", (worker->ready_ns - worker->spawned_ns) / NS_PER_MS);
+    LOG(worker, SL_LOG_DEBUG, "%s ready after %" PRIu64 " ms", worker->who,
+        (worker->ready_ns - worker->spawned_ns) / NS_PER_MS);
     worker->config.owner->ready(worker->config.context, worker->config.index, &life);
     return SL__EVENT_NONE;
 }
@@ -322,15 +478,14 @@ static enum sl__worker_event do_kill_late(struct sl__worker *worker) {
         snprintf(doing, sizeof(doing), "it had read its configuration and was setting itself up");
     }
     sl_error_set(&worker->reason, SL_E_TIMEOUT,
-                 "worker %u was not ready within start_timeout_ms (%u ms) and was killed; %s; interpreter %s",
-                 worker->config.index, worker->config.start_timeout_ms, doing, spec->python);
+                 "%s was not ready within start_timeout_ms (%u ms) and was killed; %s; interpreter %s", worker->who,
+                 worker->config.start_timeout_ms, doing, spec->python);
     return do_kill(worker);
 }
 
 static enum sl__worker_event do_kill_babbler(struct sl__worker *worker) {
     if (worker->reason.code == SL_OK) {
-        sl_error_set(&worker->reason, SL_E_WORKER_START, "worker %u said twice that it was ready and was killed",
-                     worker->config.index);
+        sl_error_set(&worker->reason, SL_E_WORKER_START, "%s said twice that it was ready and was killed", worker->who);
     }
     if (worker->was_ready) {
         worker->reason.code = SL_E_PROTOCOL;
@@ -339,11 +494,10 @@ static enum sl__worker_event do_kill_babbler(struct sl__worker *worker) {
 }
 
 static enum sl__worker_event do_kill_deaf(struct sl__worker *worker) {
-    sl_error_set(
-        &worker->reason, worker->was_ready ? SL_E_WORKER_CRASHED : SL_E_WORKER_START,
-        "worker %u closed its life-cycle socket (descriptor %d) without ending, and was killed; does code that it "
-        "runs close descriptors that are not its own?",
-        worker->config.index, SL__WORKER_FD);
+    sl_error_set(&worker->reason, worker->was_ready ? SL_E_WORKER_CRASHED : SL_E_WORKER_START,
+                 "%s closed its life-cycle socket (descriptor %d) without ending, and was killed; does code that it "
+                 "runs close descriptors that are not its own?",
+                 worker->who, SL__WORKER_FD);
     return do_kill(worker);
 }
 
@@ -371,12 +525,12 @@ static void describe_death(struct sl__worker *worker, const struct sl__process_e
     if (worker->reason.code != SL_OK) {
         sl_error_copy(error, &worker->reason);
     } else if (worker->was_ready) {
-        sl_error_set(error, SL_E_WORKER_CRASHED, "worker %u (pid %ld, generation %u) %s%s", index, (long)pid,
+        sl_error_set(error, SL_E_WORKER_CRASHED, "%s (pid %ld, generation %u) %s%s", worker->who, (long)pid,
                      worker->generation, how,
                      known && end->term_signal == SIGKILL ? "; not by this library: perhaps memory ran out" : "");
     } else {
         const char *last = sl__lines_last(&worker->err);
-        sl_error_set(error, SL_E_WORKER_START, "worker %u %s before it was ready; interpreter %s%s%s", index, how,
+        sl_error_set(error, SL_E_WORKER_START, "%s %s before it was ready; interpreter %s%s%s", worker->who, how,
                      worker->config.spec->python,
                      last != NULL ? "; its last line on stderr: "
                                   : "; it wrote nothing to stderr: is this CPython 3.11 or later?",
@@ -410,7 +564,14 @@ static enum sl__worker_event collect(struct sl__worker *worker, bool ended, bool
         worker->config.owner->reaping(worker->config.context, worker->config.index, &worker->reason);
     }
     worker->pid = 0;
-    bool known = ended && sl__child_reap(&worker->child, &end);
+    bool known = ended && worker->end_told;
+    if (known) {
+        end = worker->end;
+    } else if (worker->forked) {
+        sl__child_kill(&worker->child); /* what is left of its group */
+    } else {
+        known = ended && sl__child_reap(&worker->child, &end);
+    }
     /* Its grandchildren may hold the other ends, so the ends of the pipes are not waited for. */
     (void)read_output(&worker->out, &worker->out_watch, &worker->child.out, DRAIN_READS_MAX);
     (void)read_output(&worker->err, &worker->err_watch, &worker->child.err, DRAIN_READS_MAX);
@@ -424,12 +585,6 @@ static enum sl__worker_event collect(struct sl__worker *worker, bool ended, bool
         LOG(worker, SL_LOG_WARN, "%s", death.error.message);
     }
     return ask_owner(worker, &death);
-}
-
-static enum sl__worker_event do_say_stopped(struct sl__worker *worker) {
-    sl__timer_cancel(worker->timer);
-    worker->config.owner->stopped(worker->config.context, worker->config.index);
-    return SL__EVENT_NONE;
 }
 
 static enum sl__worker_event do_collect_last(struct sl__worker *worker, bool ended) {
@@ -447,12 +602,12 @@ static enum sl__worker_event do_fail_spawn(struct sl__worker *worker) {
     sl_error_copy(&death.error, &worker->reason);
     death.error.worker = worker->config.index;
     death.error.generation = worker->generation;
-    LOG(worker, SL_LOG_WARN, "%s", death.error.message);
+    LOG(worker, worker->failed_before ? SL_LOG_DEBUG : SL_LOG_WARN, "%s", death.error.message);
     return ask_owner(worker, &death);
 }
 
 static enum sl__worker_event do_rest(struct sl__worker *worker) {
-    LOG(worker, SL_LOG_INFO, "next start in %" PRIu64 " ms", worker->delay_ms);
+    LOG(worker, SL_LOG_INFO, "next start of %s in %" PRIu64 " ms", worker->who, worker->delay_ms);
     sl__timer_set(worker->timer, worker->delay_ms);
     return SL__EVENT_NONE;
 }
@@ -464,6 +619,10 @@ static enum sl__worker_event run(struct sl__worker *worker, enum sl__worker_acti
         return SL__EVENT_NONE;
     case SL__ACTION_SPAWN:
         return do_spawn(worker);
+    case SL__ACTION_SPAWN_ON:
+        return do_spawn_on(worker);
+    case SL__ACTION_WITHDRAW:
+        return do_withdraw(worker);
     case SL__ACTION_GREET:
         return do_greet(worker);
     case SL__ACTION_ANNOUNCE:
@@ -536,6 +695,12 @@ enum sl_code sl__worker_create(const struct sl__worker_config *config, struct sl
     worker->config = *config;
     worker->child = (struct sl__child)SL__CHILD_INIT;
     worker->reason = (struct sl_error)SL_ERROR_INIT;
+    worker->wish = (struct sl__wish){.wisher = &wisher, .context = worker};
+    if (config->hear != NULL) {
+        snprintf(worker->who, sizeof(worker->who), "the template");
+    } else {
+        snprintf(worker->who, sizeof(worker->who), "worker %u", config->index);
+    }
     sl__lines_init(&worker->out, false, out_line, worker);
     sl__lines_init(&worker->err, true, err_line, worker);
     enum sl_code code = sl__timer_create(config->loop, time_up, worker, &worker->timer, error);

@@ -16,6 +16,25 @@
  *              Texts are cut so that the packet fits: the end of a traceback is kept.
  *
  * End of file on the socket means that the host is gone, or gives the worker up: it ends at once, whatever it is doing.
+ *
+ * A template (docs/design/0008-template.md) has such a socket too, as the same descriptor. What it forks is a worker like any other, with a
+ * life-cycle socket of its own.
+ *
+ *   host -> template
+ *     prepare     {"type", "protocol": SL__PROTOCOL, "preload": [str...]}. First message, once: import these.
+ *     fork        {"type", "worker", "generation"} with SL__FORK_FDS descriptors: what is to be 1, 2 and SL__WORKER_FD of the child. Answered in
+ *                 the order of the requests.
+ *     stop        {"type"}: kill what is left of the children and of what descends from them, and exit 0
+ *   template -> host
+ *     ready       as a worker's: it can be asked to fork
+ *     failed      as a worker's: no worker could do these imports
+ *     unfit       {"type", "reason"}: the imports are fine, but a process that has done them must not be forked; it then exits with 0
+ *     forked      {"type", "worker", "generation", "pid"} with a pidfd of the child
+ *     fork_failed {"type", "worker", "generation", "errno"}
+ *     ended       {"type", "pid", "status", "signal", "core": bool}: status -1 when a signal ended it, else signal 0. The child has been reaped,
+ *                 and what was left of its process group has been killed before.
+ *
+ * End of file on a template's socket: as stop, at once.
  */
 #ifndef SLITHER_LANE_HANDSHAKE_H
 #define SLITHER_LANE_HANDSHAKE_H
@@ -23,7 +42,8 @@
 #include <stdint.h>
 
 #define SL__WORKER_FD 3
-#define SL__PROTOCOL 1
+#define SL__FORK_FDS 3
+#define SL__PROTOCOL 2
 #define SL__MESSAGE_MAX 65536
 
 /* A number made of the sizes and offsets of everything that lies in shared memory, and of the protocol: both sides must agree. */

@@ -10,6 +10,7 @@ struct sl__spec {
     char *python;    /* absolute path of the interpreter, symbolic links kept: a virtual environment is known by them */
     char *directory; /* where workers run; NULL: where the host runs */
     char **argv;
+    char **template_argv; /* NULL: workers are started one by one */
     char **envp;
     char **preload;
     uint32_t preload_count;

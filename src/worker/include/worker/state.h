@@ -3,7 +3,7 @@
  * The states of a worker and what each event does in each of them. The table is complete: every pair has an answer.
  *
  *   stopped       no process, none wanted
- *   spawning      a process has been asked for and is not there yet
+ *   spawning      no process yet: the template has been asked for one, or is waited for; passes within one call without a template
  *   handshaking   it runs, and has not said that it is ready
  *   ready         it takes batches; whether it is leased is the pool's concern
  *   leaving       it closed its socket; its end is awaited
@@ -32,26 +32,29 @@
     X(BACKING_OFF, "backing off") \
     X(FAILED, "failed")
 
-#define SL__WORKER_EVENT_LIST(X)                                                        \
-    X(START, "start")               /* the owner wants it to run */                     \
-    X(SPAWNED, "spawned")           /* there is a process */                            \
-    X(SPAWN_FAILED, "spawn failed") /* there is none and will be none */                \
-    X(ANSWERED, "answered")         /* it said that it is ready */                      \
-    X(REFUSED, "refused")           /* it said why it cannot be ready */                \
-    X(BABBLED, "babbled")           /* it said what it must not */                      \
-    X(HUNG_UP, "hung up")           /* its end of the socket is closed */               \
-    X(EXITED, "exited")             /* the process has ended, and waits to be reaped */ \
-    X(TIME_UP, "time up")           /* the timer of this state */                       \
-    X(RETRY, "retry")               /* the owner wants another now */                   \
-    X(RETRY_LATER, "retry later")   /* the owner wants another after a delay */         \
-    X(GIVE_UP, "give up")           /* the owner wants no other */                      \
-    X(KILLED, "killed")             /* the owner has sent it SIGKILL itself */          \
+#define SL__WORKER_EVENT_LIST(X)                                                         \
+    X(START, "start")               /* the owner wants it to run */                      \
+    X(TURN, "turn")                 /* the template need not be waited for any longer */ \
+    X(SPAWNED, "spawned")           /* there is a process */                             \
+    X(SPAWN_FAILED, "spawn failed") /* there is none and will be none */                 \
+    X(ANSWERED, "answered")         /* it said that it is ready */                       \
+    X(REFUSED, "refused")           /* it said why it cannot be ready */                 \
+    X(BABBLED, "babbled")           /* it said what it must not */                       \
+    X(HUNG_UP, "hung up")           /* its end of the socket is closed */                \
+    X(EXITED, "exited")             /* the process has ended, and waits to be reaped */  \
+    X(TIME_UP, "time up")           /* the timer of this state */                        \
+    X(RETRY, "retry")               /* the owner wants another now */                    \
+    X(RETRY_LATER, "retry later")   /* the owner wants another after a delay */          \
+    X(GIVE_UP, "give up")           /* the owner wants no other */                       \
+    X(KILLED, "killed")             /* the owner has sent it SIGKILL itself */           \
     X(STOP, "stop")                 /* the owner wants it to end */
 
 /* What is done; the next event, if any, is what the action says that came of it. */
 #define SL__WORKER_ACTION_LIST(X)                                                                \
     X(NOTHING, "nothing")                                                                        \
     X(SPAWN, "spawn")                                                                            \
+    X(SPAWN_ON, "spawn on")        /* the template is asked, or it is started without one */     \
+    X(WITHDRAW, "withdraw")        /* whatever the template makes is not wanted any more */      \
     X(GREET, "greet")              /* send the configuration, arm the start deadline */          \
     X(ANNOUNCE, "announce")        /* tell the owner that it is ready */                         \
     X(AWAIT_EXIT, "await exit")    /* arm a short deadline */                                    \

@@ -15,6 +15,7 @@
 #include "loop/loop.h"
 #include "worker/spec.h"
 #include "worker/state.h"
+#include "worker/template.h"
 
 struct sl__worker;
 
@@ -23,7 +24,9 @@ struct sl__life {
     struct sl__lane *lane; /* the owner's from now on */
     uint32_t generation;   /* from 1 */
     pid_t pid;
-    int pidfd; /* the worker's; usable until owner->reaping */
+    int pidfd;   /* the worker's; usable until owner->reaping */
+    int socket;  /* the worker's life-cycle socket; likewise, and on the loop thread only */
+    bool forked; /* by the template */
 };
 
 /* How a life ended. Lives during the callback. */
@@ -51,6 +54,16 @@ struct sl__worker_owner {
     void (*stopped)(void *context, uint32_t worker);
 };
 
+enum sl__heard {
+    SL__HEARD_READY,  /* the worker is what it has to be */
+    SL__HEARD_FAILED, /* it is not, or says so itself; `why` is filled in */
+    SL__HEARD_NEWS,   /* nothing that concerns its state */
+    SL__HEARD_NOISE   /* no message of this protocol; `why` says what is wrong with it */
+};
+/* Takes a message of a template. `*fd`: a descriptor that came with it, or -1; set to -1 by who keeps it. */
+typedef enum sl__heard sl__template_hear_fn(void *context, const uint8_t *bytes, size_t size, int *fd,
+                                            struct sl_error *why);
+
 struct sl__worker_config {
     struct sl__loop *loop;
     struct sl__log *log;
@@ -58,10 +71,12 @@ struct sl__worker_config {
     const struct sl__worker_owner *owner;
     void *context;
     const char *pool; /* name */
-    uint32_t index;
+    uint32_t index;   /* UINT32_MAX: of the template */
     uint32_t start_timeout_ms;
     uint32_t stop_timeout_ms;
-    struct sl__lane_config lane; /* `generation` is filled in at each start */
+    struct sl__lane_config lane;   /* `generation` is filled in at each start */
+    struct sl__template *template; /* forks it; NULL: it is started by itself */
+    sl__template_hear_fn *hear; /* it is the template: without a lane, and with more to say than a worker; else NULL */
 };
 
 /* Pointers in `config` are borrowed as long as the worker lives. */

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guard: a template's children, and how they end.
+ *
+ * Two kinds of children end here. Workers, whose end is reported; and what the code of a worker has started and left behind: the
+ * template is their subreaper, so they become its children when their parent dies, whatever session they went to.
+ *
+ * A worker is looked at before it is reaped (WNOWAIT): while its leader is a zombie the number of its group is
+ * certainly its own, so what is left of the group can be killed by number. Without that look the number might be somebody else's.
+ */
+#include "module.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sys/clock.h"
+
+#define END_MS 5000      /* for killing all; a process that the kernel holds is left to it */
+#define END_ROUND_MS 5   /* pause between two rounds of that, unless a child ends sooner */
+#define ADOPTED_MAX 1024 /* children that are killed in one round */
+
+/* As they were before the guard, for the children. */
+static sigset_t mask_before;
+static struct sigaction action_before;
+
+int sl__guard_init(struct sl__guard *guard) {
+    *guard = (struct sl__guard){.signals = -1};
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+        return errno;
+    /* Imported code may have chosen to ignore the ends of children, which would keep them from us. */
+    struct sigaction by_default = {.sa_handler = SIG_DFL};
+    sigset_t ends;
+    sigemptyset(&by_default.sa_mask);
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGCHLD);
+    (void)sigaction(SIGCHLD, &by_default, &action_before);
+    (void)sigprocmask(SIG_BLOCK, &ends, &mask_before);
+    guard->signals = signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+    return guard->signals >= 0 ? 0 : errno;
+}
+
+void sl__guard_leave(struct sl__guard *guard) {
+    (void)close(guard->signals);
+    free(guard->pids);
+    *guard = (struct sl__guard){.signals = -1};
+    (void)sigaction(SIGCHLD, &action_before, NULL);
+    (void)sigprocmask(SIG_SETMASK, &mask_before, NULL);
+}
+
+bool sl__guard_reserve(struct sl__guard *guard) {
+    if (guard->count < guard->capacity)
+        return true;
+    size_t capacity = guard->capacity > 0 ? guard->capacity * 2 : 16;
+    pid_t *pids = capacity <= SL__GUARD_CHILDREN_MAX ? realloc(guard->pids, capacity * sizeof(*pids)) : NULL;
+    if (pids == NULL)
+        return false;
+    guard->pids = pids;
+    guard->capacity = capacity;
+    return true;
+}
+
+void sl__guard_add(struct sl__guard *guard, pid_t pid) {
+    guard->pids[guard->count++] = pid;
+}
+
+/* ---- ends ------------------------------------------------------------------------------------------------------ */
+
+static size_t find(const struct sl__guard *guard, pid_t pid) {
+    size_t i = 0;
+    while (i < guard->count && guard->pids[i] != pid)
+        i++;
+    return i;
+}
+
+static void reap_worker(struct sl__guard *guard, size_t place, const siginfo_t *end, sl__guard_ended_fn *ended,
+                        void *context) {
+    pid_t pid = guard->pids[place];
+    (void)kill(-pid, SIGKILL);
+    (void)waitpid(pid, NULL, 0);
+    guard->pids[place] = guard->pids[--guard->count];
+    bool exited = end->si_code == CLD_EXITED;
+    ended(context, pid, exited ? end->si_status : -1, exited ? 0 : end->si_status, end->si_code == CLD_DUMPED);
+}
+
+void sl__guard_reap(struct sl__guard *guard, sl__guard_ended_fn *ended, void *context) {
+    struct signalfd_siginfo seen;
+    while (read(guard->signals, &seen, sizeof seen) > 0) {
+    }
+    for (;;) {
+        siginfo_t end = {0};
+        if (waitid(P_ALL, 0, &end, WEXITED | WNOHANG | WNOWAIT) != 0 || end.si_pid == 0)
+            return;
+        size_t place = find(guard, end.si_pid);
+        if (place < guard->count)
+            reap_worker(guard, place, &end, ended, context);
+        else
+            (void)waitpid(end.si_pid, NULL, 0);
+    }
+}
+
+/* ---- the end of all -------------------------------------------------------------------------------------------- */
+
+/* The parent of a process as /proc says it; 0 when it cannot be told. */
+static pid_t parent_of(pid_t pid) {
+    char path[48], text[512];
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t size = read(fd, text, sizeof text - 1);
+    (void)close(fd);
+    if (size <= 0)
+        return 0;
+    text[size] = '\0';
+    const char *name_end = strrchr(text, ')'); /* the name of a program may contain anything */
+    long parent = 0;
+    if (name_end == NULL || sscanf(name_end + 1, " %*c %ld", &parent) != 1)
+        return 0;
+    return (pid_t)parent;
+}
+
+static void kill_one(pid_t pid) {
+    if (getpgid(pid) == pid)
+        (void)kill(-pid, SIGKILL);
+    (void)kill(pid, SIGKILL);
+}
+
+/* A child cannot go away between being seen and being killed: nobody but us reaps it. */
+static void kill_children(pid_t self) {
+    char path[64], text[ADOPTED_MAX * 8];
+    snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)self);
+    FILE *list = fopen(path, "re");
+    if (list != NULL) {
+        size_t size = fread(text, 1, sizeof text - 1, list);
+        (void)fclose(list);
+        text[size] = '\0';
+        char *rest = text;
+        for (char *word; (word = strsep(&rest, " ")) != NULL;) {
+            /* The last may have been cut off: the rounds that follow see it whole. */
+            if (*word != '\0' && (rest != NULL || size < sizeof text - 1))
+                kill_one((pid_t)atol(word));
+        }
+        return;
+    }
+    /* A kernel without that list. */
+    DIR *all = opendir("/proc");
+    if (all == NULL)
+        return;
+    for (const struct dirent *entry; (entry = readdir(all)) != NULL;) {
+        pid_t pid = (pid_t)atol(entry->d_name);
+        if (pid > 0 && parent_of(pid) == self)
+            kill_one(pid);
+    }
+    (void)closedir(all);
+}
+
+/*
+ * Those that a dying process leaves behind become our children, and are seen in the next round; so the rounds end when there is no child
+ * left. The workers go first: they are known, and what may be stopped or stuck in C does not matter to SIGKILL.
+ */
+void sl__guard_end(struct sl__guard *guard) {
+    pid_t self = getpid();
+    for (size_t i = 0; i < guard->count; i++) {
+        (void)kill(-guard->pids[i], SIGKILL);
+        (void)kill(guard->pids[i], SIGKILL);
+    }
+    uint64_t deadline_ns = sl__clock_deadline_ms(END_MS);
+    do {
+        kill_children(self);
+        struct pollfd ends = {.fd = guard->signals, .events = POLLIN};
+        (void)poll(&ends, 1, END_ROUND_MS);
+        struct signalfd_siginfo seen;
+        while (read(guard->signals, &seen, sizeof seen) > 0) {
+        }
+        pid_t reaped;
+        do {
+            reaped = waitpid(-1, NULL, WNOHANG);
+        } while (reaped > 0);
+        if (reaped < 0 && errno == ECHILD)
+            break;
+    } while (!sl__clock_passed(deadline_ns));
+    _exit(0);
+}
