@@ -36,8 +36,14 @@ static PyObject *raise_error(struct sl__state *state, struct sl_error *error) {
 PyObject *sl__template_prepare(PyObject *module, PyObject *unused) {
     (void)unused;
     struct sl__state *state = sl__state_of(module);
-    /* As in a worker (life.c): lets a template that was stopped see that the host is gone. */
-    (void)prctl(PR_SET_PDEATHSIG, SIGCONT);
+    /*
+     * During the imports nobody looks at the socket: a thread that did could not be had before a fork. So the kernel has to end this
+     * process with the host. It does so at the end of the thread that started us, which lives as long as the host's runtime.
+     */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    struct pollfd host = {.fd = SL__WORKER_FD};
+    if (poll(&host, 1, 0) > 0 && (host.revents & POLLHUP) != 0)
+        _exit(0); /* it had ended before */
     (void)fcntl(SL__WORKER_FD, F_SETFD, FD_CLOEXEC);
     uint8_t *packet = PyMem_Malloc(SL__MESSAGE_MAX);
     if (packet == NULL)
@@ -244,6 +250,8 @@ PyObject *sl__template_serve(PyObject *module, PyObject *unused) {
     if (number != 0)
         return sl__raise(sl__state_of(module), SL_E_SYSTEM, "a template cannot watch its children: %s",
                          strerror(number));
+    /* From now on the end of the host is seen, also by a template that was stopped, and it guards what descends from it. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGCONT);
     for (int forked = 0; !forked;) {
         struct pollfd wait[] = {{.fd = SL__WORKER_FD, .events = POLLIN}, {.fd = guard.signals, .events = POLLIN}};
         (void)poll(wait, 2, -1);

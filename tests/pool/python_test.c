@@ -331,6 +331,7 @@ static void an_import_that_fails_at_the_restart_counts_as_a_death(void **unused)
     static const char *const preload[] = {"pool_import_switch", NULL};
     struct sl_runtime *runtime = open_runtime();
     struct sl_pool_options options = options_for(1, preload);
+    options.template_use = SL_TEMPLATE_OFF; /* which would have the module already */
     options.environment = environment;
     options.restart_max = 2;
     options.restart_backoff_ms = 1;
