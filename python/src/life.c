@@ -49,8 +49,7 @@ static bool is_stop(const uint8_t *packet, size_t size) {
            text_size == 4 && memcmp(text, "stop", 4) == 0;
 }
 
-/* A pidfd of the host: the process that made the socket pair, whoever is our parent. -1 when there is none to be had. */
-static int open_host(void) {
+int sl__host_open(void) {
     struct ucred peer;
     socklen_t size = sizeof(peer);
     int pidfd = -1;
@@ -70,7 +69,7 @@ static void *watch(void *unused) {
     (void)unused;
     struct sl__life *life = sl__life();
     static uint8_t packet[SL__MESSAGE_MAX];
-    struct pollfd watched[] = {{.fd = SL__WORKER_FD, .events = POLLIN}, {.fd = open_host(), .events = POLLIN}};
+    struct pollfd watched[] = {{.fd = SL__WORKER_FD, .events = POLLIN}, {.fd = sl__host_open(), .events = POLLIN}};
     for (;;) {
         size_t size, fd_count;
         if (poll(watched, 2, -1) < 0)

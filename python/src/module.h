@@ -147,6 +147,11 @@ struct sl__life {
     bool forked; /* this is a forked child of a worker */
 };
 struct sl__life *sl__life(void);
+/*
+ * A pidfd of the host: the process that made the socket pair, whoever is our parent. -1 when there is none to be had. Ends this process
+ * when the host has ended.
+ */
+int sl__host_open(void);
 
 /* Functions of the module. */
 PyObject *sl__worker_connect(PyObject *module, PyObject *unused);

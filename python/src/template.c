@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/macros.h"
 #include "lane/handshake.h"
 #include "sys/descriptor.h"
 #include "sys/packet.h"
@@ -252,13 +253,21 @@ PyObject *sl__template_serve(PyObject *module, PyObject *unused) {
                          strerror(number));
     /* From now on the end of the host is seen, also by a template that was stopped, and it guards what descends from it. */
     (void)prctl(PR_SET_PDEATHSIG, SIGCONT);
+    struct pollfd wait[] = {
+        {.fd = SL__WORKER_FD, .events = POLLIN},
+        {.fd = guard.signals, .events = POLLIN},
+        {.fd = sl__host_open(), .events = POLLIN}, /* a child that the host forked may hold the socket open */
+    };
     for (int forked = 0; !forked;) {
-        struct pollfd wait[] = {{.fd = SL__WORKER_FD, .events = POLLIN}, {.fd = guard.signals, .events = POLLIN}};
-        (void)poll(wait, 2, -1);
+        if (poll(wait, SL_COUNT_OF(wait), -1) < 0)
+            continue;
+        if (wait[2].revents != 0)
+            sl__guard_end(&guard);
         sl__guard_reap(&guard, tell_ended, NULL);
         if (wait[0].revents != 0)
             forked = hear(&guard);
     }
+    sl__close(&wait[2].fd);
     Py_INCREF(Py_None);
     return Py_None;
 }
