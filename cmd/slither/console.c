@@ -160,7 +160,11 @@ void console_log(void *context, const struct sl_log_record *record) {
     enum console_style style = CONSOLE_DIM;
     size_t size = record->text_size;
     if (record->origin != SL_LOG_HOST) {
-        snprintf(prefix, sizeof(prefix), "[worker %" PRIu32 "] ", record->worker);
+        if (record->worker == UINT32_MAX) {
+            snprintf(prefix, sizeof(prefix), "[template] ");
+        } else {
+            snprintf(prefix, sizeof(prefix), "[worker %" PRIu32 "] ", record->worker);
+        }
         /* A bar that a worker draws itself ends its pieces with CR. */
         while (size > 0 && record->text[size - 1] == '\r') {
             size--;

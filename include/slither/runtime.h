@@ -24,7 +24,8 @@ struct sl_log_record {
     enum sl_log_level level;
     enum sl_log_origin origin;
     const char *pool; /**< name of the pool, or NULL */
-    uint32_t worker;  /**< index, or UINT32_MAX */
+    uint32_t
+        worker; /**< index, or UINT32_MAX: of no worker; a line that was printed then comes from the pool's template */
     uint32_t generation;
     int64_t pid;      /**< of the worker, or 0 */
     const char *text; /**< one line, no newline, NUL-terminated; longer lines come in pieces of 8 KiB */

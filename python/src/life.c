@@ -228,7 +228,7 @@ PyObject *sl__worker_connect(PyObject *module, PyObject *unused) {
 
 PyObject *sl__worker_send(PyObject *module, PyObject *message) {
     struct sl__state *state = sl__state_of(module);
-    if (sl__life()->lane == NULL || sl__life()->forked)
+    if ((sl__life()->lane == NULL && !sl__life()->template) || sl__life()->forked)
         return sl__raise(state, SL_E_CLOSED, "not in a worker: there is no host to send to");
     struct sl_writer writer;
     sl_writer_init(&writer, NULL);

@@ -144,7 +144,8 @@ struct sl__life {
     struct sl__lane *lane; /* NULL: not a worker, or not connected yet */
     _Atomic uint32_t stop; /* the host has asked to stop */
     uint32_t depth_max;
-    bool forked; /* this is a forked child of a worker */
+    bool forked;   /* this is a forked child of a worker */
+    bool template; /* this is a template */
 };
 struct sl__life *sl__life(void);
 /*

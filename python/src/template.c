@@ -76,6 +76,7 @@ PyObject *sl__template_prepare(PyObject *module, PyObject *unused) {
             .depth_max = SL_DEPTH_MAX_DEFAULT,
         };
         prepare = sl__decode(&decoder);
+        sl__life()->template = prepare != NULL;
     }
     PyMem_Free(packet);
     return prepare;
@@ -155,6 +156,7 @@ static void become_worker(struct sl__guard *guard, struct request *request) {
         sl__close(&request->fds[i]);
     }
     sl__guard_leave(guard);
+    sl__life()->template = false;
 }
 
 /* 1 in the child. */
