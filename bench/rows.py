@@ -43,6 +43,12 @@ ROWS = [
     Row("bytes_1mib", "us", "bytes_1mib", "pool bytes_1mib", f"{POOL}.apply", 20),
     Row("array_64mib", "us", "array_64mib", "executor array_64mib", f"{EXECUTOR}.submit", 20, rounds=5),
     Row("stream_rss", "MiB", "stream_rss", "same", "the same run at 1 M items", 0.95, rounds=5, kind=FRESH),
+    Row("crash_recovery", "ms", "crash_recovery", "learner crash_recovery", f"{EXECUTOR}, made anew", 20, rounds=5,
+        needs="sklearn"),
+    Row("pool_start_8_sklearn", "ms", "pool_start_8_sklearn", "learner pool_start_8_sklearn", f"{EXECUTOR}, initializer", 3,
+        rounds=5, kind=START, needs="sklearn"),
+    Row("idle_worker_pss_mb", "MiB", "idle_worker_pss_mb", "host idle_worker_pss_mb_off", "without the template", 3,
+        rounds=3, kind=FRESH, needs="sklearn"),
     # Beyond what was asked for: other contracts, other ways to hand over the same payload, other peers.
     Row("map_small_each", "items/s", "map_small_each", "executor map_small", f"{EXECUTOR}.map", rounds=5),
     Row("map_small_pool", "items/s", "map_small", "pool map_small", f"{POOL}.map", rounds=5),
@@ -59,5 +65,7 @@ ROWS = [
     Row("stream_rss_worker", "MiB", "stream_rss_worker", "same", "the same worker at 200 k items", rounds=5, kind=FRESH),
     Row("stream_peak", "MiB", "stream_peak", "executor stream_peak", f"{EXECUTOR}.map", rounds=5, kind=FRESH),
     Row("pool_start", "ms", "pool_start", "executor pool_start", EXECUTOR, kind=START),
+    Row("pool_start_8_of_1", "ms", "pool_start_8_sklearn", "host pool_start_1_sklearn", "one worker that imports", 0.77,
+        rounds=5, kind=START, needs="sklearn"),
     Row("idle_cpu", "us/s", "call_rtt", "executor call_rtt", EXECUTOR, rounds=5, kind=IDLE),
 ]

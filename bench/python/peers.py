@@ -112,6 +112,46 @@ class Mpire:
         self.pool.terminate()
 
 
+class Learner:
+    """concurrent.futures.ProcessPoolExecutor whose workers import what ours import, before their first call."""
+
+    workers = 8
+
+    def __init__(self):
+        self.open()
+
+    def open(self):
+        from concurrent.futures import ProcessPoolExecutor
+        self.executor = ProcessPoolExecutor(self.workers, initializer=import_learn)
+
+    def call(self, name, item):
+        return self.executor.submit(call_learn, name, item).result()
+
+    def close(self):
+        self.executor.shutdown()
+
+
+class LoneLearner(Learner):
+    workers = 1
+
+
+def import_learn():
+    import learn
+    learn.initialize()
+
+
+def call_learn(name, item):
+    import learn
+    return getattr(learn, name)(item)
+
+
+def meet(barrier_seconds):
+    """Keeps a worker busy, so that the executor has to start another one for the next call."""
+    import os
+    time.sleep(barrier_seconds)
+    return os.getpid()
+
+
 # ---- the rows --------------------------------------------------------------------------------------------------------
 
 class Calls:
@@ -252,11 +292,57 @@ class Peak:
         return [peak / 1024]
 
 
+class LearnerStart:
+    """Until all workers have done their imports: it starts one for each call that finds no idle one."""
+
+    def __init__(self, peer, divisor):
+        self.peer = peer()
+        waiting = [self.peer.executor.submit(meet, 0.1) for _ in range(self.peer.workers)]
+        pids = {future.result() for future in waiting}
+        while len(pids) < self.peer.workers:
+            pids |= {future.result() for future in [self.peer.executor.submit(meet, 0.02) for _ in range(self.peer.workers)]}
+
+    def round(self):
+        return [0]
+
+
+class Recovery:
+    """From the call that kills the only worker to the next good result: the pool is broken, and made anew."""
+
+    def __init__(self, peer, divisor):
+        from concurrent.futures.process import BrokenProcessPool
+        self.broken = BrokenProcessPool
+        self.peer = LoneLearner()
+        self.count = max(1, 3 // divisor)
+        self.check()
+
+    def check(self):
+        result = self.peer.call("score", make_item(21))
+        if result["score"] != 42:
+            raise SystemExit(f"wrong result: {result!r}")
+
+    def round(self):
+        samples = []
+        for _ in range(self.count):
+            start = time.perf_counter_ns()
+            try:
+                self.peer.call("die", make_item(21))
+                raise SystemExit("a call that was to kill its worker returned")
+            except self.broken:
+                pass
+            self.peer.close()
+            self.peer.open()
+            self.check()
+            samples.append(time.perf_counter_ns() - start)
+        return [median(samples) / 1e6]
+
+
 KINDS = {
     "call_rtt": Calls, "pool_start": Start, "map_small": Map, "map_large_batch": LargeMap, "bytes_1mib": Bytes,
-    "array_64mib": Array, "array_64mib_shm": SharedArray, "stream_peak": Peak,
+    "array_64mib": Array, "array_64mib_shm": SharedArray, "stream_peak": Peak, "crash_recovery": Recovery,
+    "pool_start_8_sklearn": LearnerStart,
 }
-PEERS = {"executor": Executor, "pool": Pool, "joblib": Joblib, "mpire": Mpire}
+PEERS = {"learner": Learner, "executor": Executor, "pool": Pool, "joblib": Joblib, "mpire": Mpire}
 
 
 def main():

@@ -27,7 +27,7 @@
 
 #define FORKS_MAX 16   /* requests under way: what the socket takes in any case */
 #define ANSWER_MS 3000 /* silence of a template that has something to say */
-#define ATTEMPTS_MAX 8 /* deaths in a row; after them workers are started without it for good */
+#define ATTEMPTS_MAX 6 /* deaths in a row; after them workers are started without it for good */
 #define BACKOFF_MS 50  /* before the second attempt, doubled for each further one */
 #define STABLE_MS 5000 /* ready that long, and the deaths before are forgotten */
 #define NS_PER_MS 1000000u
