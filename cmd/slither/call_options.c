@@ -80,6 +80,10 @@ const struct option_spec call_option_specs[] = {
     {"start-timeout", 0, OPTION_DURATION, "TIME", "Give up when a worker is not ready after TIME (default 30s)",
      AT(start_timeout_ms), 1, DAY_MS, NULL, NULL},
 
+    {"no-template", 0, OPTION_FLAG, NULL,
+     "Let each worker import for itself, instead of forking all from one process that has done so", AT(no_template), 1,
+     0, NULL, NULL},
+
     HEADING("batches"),
     {"each", 0, OPTION_FLAG, NULL,
      "FUNCTION takes one item, not a list of them; an exception then fails that item alone", AT(each), 1, 0, NULL,

@@ -37,6 +37,7 @@ struct call_options {
     const char *python;
     struct text_list python_path;
     uint64_t start_timeout_ms;
+    int no_template;
 
     int each;
     int strategy;
