@@ -39,7 +39,7 @@ struct sl_pool_options {
     const char *const *environment;
     /** from spawn to ready, for each worker and, before them, for their template; default 30000 */
     uint32_t start_timeout_ms;
-    uint32_t stop_timeout_ms;  /**< from the request to stop until SIGKILL; default 2000 */
+    uint32_t stop_timeout_ms; /**< from the request to stop until SIGKILL; default 2000 */
     /** deaths within restart_window_ms after which the pool fails for good; default 1000 */
     uint32_t restart_max;
     uint32_t restart_window_ms; /**< default 10000 */

@@ -146,10 +146,14 @@ static void tell_fork_failed(const struct request *request, int number) {
 
 /* ---- forking --------------------------------------------------------------------------------------------------- */
 
-/* The child, before any Python code runs in it. The descriptors of the request lie above those that they become. */
-static void become_worker(struct sl__guard *guard, struct request *request) {
+/*
+ * The child, before any Python code runs in it. The descriptors of the request lie above those that they become. `born` is closed when
+ * it does not belong to the template's group any more.
+ */
+static void become_worker(struct sl__guard *guard, struct request *request, int born) {
     static const int targets[SL__FORK_FDS] = {STDOUT_FILENO, STDERR_FILENO, SL__WORKER_FD};
     (void)setsid();
+    sl__close(&born);
     for (size_t i = 0; i < SL__FORK_FDS; i++) {
         if (dup2(request->fds[i], targets[i]) < 0)
             _exit(EXIT_CONFUSED);
@@ -165,16 +169,28 @@ static int fork_worker(struct sl__guard *guard, struct request *request) {
         tell_fork_failed(request, ENOMEM);
         return 0;
     }
+    int born[2] = {-1, -1};
+    if (pipe2(born, O_CLOEXEC) != 0) {
+        tell_fork_failed(request, errno);
+        return 0;
+    }
     (void)fflush(NULL);
     PyOS_BeforeFork();
     pid_t pid = fork();
     int number = errno;
     if (pid == 0) {
-        become_worker(guard, request);
+        sl__close(&born[0]);
+        become_worker(guard, request, born[1]);
         PyOS_AfterFork_Child();
         return 1;
     }
     PyOS_AfterFork_Parent();
+    /* A worker that the host knows of must outlive us: when we end the host kills what is left of our group. */
+    char nothing;
+    sl__close(&born[1]);
+    while (pid > 0 && read(born[0], &nothing, 1) < 0 && errno == EINTR) {
+    }
+    sl__close(&born[0]);
     int pidfd = -1;
     if (pid > 0 && sl__process_open(pid, &pidfd, NULL) != SL_OK) {
         number = errno != 0 ? errno : EMFILE;

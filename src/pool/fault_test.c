@@ -19,9 +19,13 @@
 
 static uint32_t failed_creations;
 
+static bool with_template;
+
 /* Start two workers, lose one, wait until it is back, stop. */
 static void live(struct sl_runtime *runtime) {
-    struct sl_pool_options options = scripted(2, "out=hello;config;ready;serve;exit=0");
+    static const char script[] = "out=hello;config;ready;serve;exit=0";
+    struct sl_pool_options options =
+        with_template ? scripted_template(2, script, "prepare;ready;fork") : scripted(2, script);
     options.restart_backoff_ms = 1;
     options.stop_timeout_ms = 1000;
     struct sl_pool *pool = NULL;
@@ -32,7 +36,7 @@ static void live(struct sl_runtime *runtime) {
         assert_null(pool);
         assert_int_equal(error.code, code);
         assert_true(code == SL_E_SYSTEM || code == SL_E_OUT_OF_MEMORY || code == SL_E_WORKER_START);
-        assert_non_null(strstr(error.message, "worker"));
+        assert_non_null(strstr(error.message, with_template ? "template" : "worker"));
         assert_int_not_equal(error.system_errno, 0);
         sl_error_finish(&error);
         return;

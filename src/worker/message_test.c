@@ -185,9 +185,65 @@ static void damaged_messages_do_no_harm(void **unused) {
         enum sl__heard heard = sl__message_understand(exact, size, python, "worker 0", &why);
         assert_true(heard == SL__HEARD_READY || why.code != SL_OK);
         sl_error_finish(&why);
+        struct sl__news news;
+        sl__message_news(exact, size, &news);
+        assert_int_equal(news.kind, SL__NEWS_NONE);
         free(exact);
     }
     sl_writer_finish(&said.writer);
+}
+
+static struct sl__news news_of(const char *type, const char *const *keys, const int64_t *numbers, uint32_t count) {
+    struct sl_writer writer;
+    struct sl_value value;
+    sl_writer_init(&writer, NULL);
+    sl_write_map(&writer, count + 2);
+    sl_write_str(&writer, "type");
+    sl_write_str(&writer, type);
+    sl_write_str(&writer, "core");
+    sl_write_bool(&writer, true);
+    for (uint32_t i = 0; i < count; i++) {
+        sl_write_str(&writer, keys[i]);
+        sl_write_int(&writer, numbers[i]);
+    }
+    assert_int_equal(sl_writer_end(&writer, &value, NULL), SL_OK);
+    struct sl__news news;
+    sl__message_news(value.data, value.size, &news);
+    sl_writer_finish(&writer);
+    return news;
+}
+
+static void what_a_template_says_is_taken_when_it_is_whole(void **unused) {
+    (void)unused;
+    const char *const answer[] = {"worker", "generation", "pid"};
+    struct sl__news news = news_of("forked", answer, (int64_t[]){3, 7, 4711}, 3);
+    assert_int_equal(news.kind, SL__NEWS_FORKED);
+    assert_int_equal(news.worker, 3);
+    assert_int_equal(news.generation, 7);
+    assert_int_equal(news.pid, 4711);
+    const char *const refusal[] = {"worker", "generation", "errno"};
+    news = news_of("fork_failed", refusal, (int64_t[]){3, 7, 11}, 3);
+    assert_int_equal(news.kind, SL__NEWS_FORK_FAILED);
+    assert_int_equal(news.system_errno, 11);
+    const char *const end[] = {"pid", "status", "signal"};
+    news = news_of("ended", end, (int64_t[]){4711, -1, 11}, 3);
+    assert_int_equal(news.kind, SL__NEWS_ENDED);
+    assert_int_equal(news.end.exit_status, -1);
+    assert_int_equal(news.end.term_signal, 11);
+    assert_true(news.end.core_dumped);
+
+    /* A number that nothing can have, above all a pid that would be a group's. */
+    const int64_t wrong[][3] = {
+        {3, 7, 0}, {3, 7, -1}, {-1, 7, 4711}, {3, (int64_t)1 << 40, 4711}, {3, 7, (int64_t)1 << 33}};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(news_of("forked", answer, wrong[i], 3).kind, SL__NEWS_NONE);
+    }
+    assert_int_equal(news_of("forked", answer, (int64_t[]){3, 7}, 2).kind, SL__NEWS_NONE);
+    assert_int_equal(news_of("ended", end, (int64_t[]){-5, 0, 0}, 3).kind, SL__NEWS_NONE);
+    assert_int_equal(news_of("ended", end, (int64_t[]){5, 256, 0}, 3).kind, SL__NEWS_NONE);
+    assert_int_equal(news_of("ended", end, (int64_t[]){5, 0, 65}, 3).kind, SL__NEWS_NONE);
+    assert_int_equal(news_of("unfit", NULL, NULL, 0).kind, SL__NEWS_UNFIT);
+    assert_int_equal(news_of("ready", NULL, NULL, 0).kind, SL__NEWS_NONE);
 }
 
 int main(void) {
@@ -198,6 +254,7 @@ int main(void) {
         cmocka_unit_test(an_unknown_or_absurd_code_is_a_failed_start),
         cmocka_unit_test(what_is_no_message_is_noise),
         cmocka_unit_test(damaged_messages_do_no_harm),
+        cmocka_unit_test(what_a_template_says_is_taken_when_it_is_whole),
     };
     return cmocka_run_group_tests_name("message", tests, NULL, NULL);
 }

@@ -494,6 +494,9 @@ static enum sl__worker_event do_kill_babbler(struct sl__worker *worker) {
 }
 
 static enum sl__worker_event do_kill_deaf(struct sl__worker *worker) {
+    if (worker->end_seen) {
+        return do_kill(worker); /* it has ended: the one who is deaf is the template, which has not told so */
+    }
     sl_error_set(&worker->reason, worker->was_ready ? SL_E_WORKER_CRASHED : SL_E_WORKER_START,
                  "%s closed its life-cycle socket (descriptor %d) without ending, and was killed; does code that it "
                  "runs close descriptors that are not its own?",

@@ -70,6 +70,18 @@ struct sl_pool_options scripted(uint32_t worker_count, const char *script) {
     return options;
 }
 
+struct sl_pool_options scripted_template(uint32_t worker_count, const char *script, const char *template_script) {
+    static char of_template[1024];
+    static const char *environment[] = {NULL, of_template, NULL};
+    static const char *const preload[] = {"anything", NULL};
+    struct sl_pool_options options = scripted(worker_count, script);
+    snprintf(of_template, sizeof(of_template), "FAKE_TEMPLATE=%s", template_script);
+    environment[0] = options.environment[0];
+    options.environment = environment;
+    options.preload = preload;
+    return options;
+}
+
 struct sl_pool *open_pool(struct sl_runtime *runtime, const struct sl_pool_options *options) {
     struct sl_pool *pool = NULL;
     struct sl_error error = SL_ERROR_INIT;

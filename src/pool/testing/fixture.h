@@ -25,6 +25,8 @@ bool log_has(const char *text);
 
 /* Options for workers that follow `script` (see src/worker/testing/fake_worker.c). */
 struct sl_pool_options scripted(uint32_t worker_count, const char *script);
+/* The same, and they are forked by a template that follows another script. */
+struct sl_pool_options scripted_template(uint32_t worker_count, const char *script, const char *template_script);
 struct sl_pool *open_pool(struct sl_runtime *runtime, const struct sl_pool_options *options);
 
 /* A thread that wants lanes. */

@@ -15,20 +15,33 @@
  *   out=TEXT err=TEXT  print a line
  *   exit=N signal=N hang
  *
+ * Started as a template it does what $FAKE_TEMPLATE says, with the same steps and these:
+ *
+ *   prepare          read the first message
+ *   unfit=REASON     say that it must not be forked
+ *   fork[=N]         take requests to fork, for ever or N of them; tell how the children end
+ *   swallow          take a request and do not answer it
+ *   decline          answer a request with failure
+ *   lie              answer a request with another one's answer
+ *
  * The generation is only known from the configuration; what comes before that step is taken from the first script.
  */
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <slither/value.h>
 
 #include "lane/handshake.h"
 #include "sys/packet.h"
+#include "sys/process.h"
 
 static uint64_t generation = 1;
 
@@ -119,6 +132,125 @@ static void hang(void) {
     }
 }
 
+/* ---- template --------------------------------------------------------------------------------------------------- */
+
+static void play(const char *scripts);
+
+static void begin_message(struct sl_writer *writer, const char *type, uint32_t further) {
+    sl_writer_init(writer, NULL);
+    sl_write_map(writer, 1 + further);
+    sl_write_str(writer, "type");
+    sl_write_str(writer, type);
+}
+
+static void say_unfit(const char *reason) {
+    struct sl_writer writer;
+    begin_message(&writer, "unfit", 1);
+    sl_write_str(&writer, "reason");
+    sl_write_str(&writer, reason);
+    send_message(&writer);
+}
+
+static uint64_t number_in(struct sl_value message, const char *key) {
+    struct sl_value field;
+    uint64_t number = 0;
+    if (sl_value_get(message, key, &field) != SL_OK || sl_value_uint(field, &number) != SL_OK) {
+        _exit(94);
+    }
+    return number;
+}
+
+static void answer(const char *type, uint64_t worker, uint64_t of_generation, const char *key, int value, int pidfd) {
+    struct sl_writer writer;
+    struct sl_value message;
+    begin_message(&writer, type, 3);
+    sl_write_str(&writer, "worker");
+    sl_write_uint(&writer, worker);
+    sl_write_str(&writer, "generation");
+    sl_write_uint(&writer, of_generation);
+    sl_write_str(&writer, key);
+    sl_write_int(&writer, value);
+    if (sl_writer_end(&writer, &message, NULL) != SL_OK ||
+        sl__packet_send(SL__WORKER_FD, message.data, message.size, &pidfd, pidfd >= 0 ? 1 : 0, 0, NULL) != SL_OK) {
+        _exit(93);
+    }
+    sl_writer_finish(&writer);
+}
+
+static void tell_ends(void) {
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct sl_writer writer;
+        begin_message(&writer, "ended", 4);
+        sl_write_str(&writer, "pid");
+        sl_write_int(&writer, pid);
+        sl_write_str(&writer, "status");
+        sl_write_int(&writer, WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+        sl_write_str(&writer, "signal");
+        sl_write_int(&writer, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+        sl_write_str(&writer, "core");
+        sl_write_bool(&writer, false);
+        send_message(&writer);
+    }
+}
+
+/* One request; does with it what `how` says. Ends with all children when the host is gone or says so. */
+static void take_request(const char *how) {
+    static uint8_t bytes[SL__MESSAGE_MAX];
+    struct pollfd request = {.fd = SL__WORKER_FD, .events = POLLIN};
+    while (poll(&request, 1, 5) == 0) {
+        tell_ends();
+    }
+    int fds[SL__FORK_FDS];
+    size_t size, fd_count;
+    struct sl_value message;
+    if (sl__packet_receive(SL__WORKER_FD, bytes, sizeof(bytes), &size, fds, SL__FORK_FDS, &fd_count, 0, NULL) !=
+            SL_OK ||
+        sl_value_check(bytes, size, NULL, &message, NULL) != SL_OK || fd_count != SL__FORK_FDS) {
+        while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {
+        }
+        _exit(0);
+    }
+    uint64_t worker = number_in(message, "worker"), of_generation = number_in(message, "generation");
+    if (strcmp(how, "fork") == 0) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            setsid();
+            dup2(fds[0], 1);
+            dup2(fds[1], 2);
+            dup2(fds[2], SL__WORKER_FD);
+            for (size_t i = 0; i < SL__FORK_FDS; i++) {
+                close(fds[i]);
+            }
+            play(getenv("FAKE_SCRIPT"));
+            _exit(0);
+        }
+        int pidfd = -1;
+        (void)sl__process_open(pid, &pidfd, NULL);
+        while (getsid(pid) != pid) { /* see python/src/template.c */
+            (void)poll(NULL, 0, 1);
+        }
+        answer("forked", worker, of_generation, "pid", (int)pid, pidfd);
+        close(pidfd);
+    } else if (strcmp(how, "decline") == 0) {
+        answer("fork_failed", worker, of_generation, "errno", EAGAIN, -1);
+    } else if (strcmp(how, "lie") == 0) {
+        answer("fork_failed", worker, of_generation + 1, "errno", EAGAIN, -1);
+    }
+    for (size_t i = 0; i < SL__FORK_FDS; i++) {
+        close(fds[i]);
+    }
+}
+
+static void take_requests(const char *count) {
+    long left = count != NULL ? atol(count) : -1;
+    while (left != 0) {
+        take_request("fork");
+        left -= left > 0 ? 1 : 0;
+    }
+}
+
 static void step(const char *name, const char *argument) {
     static const char noise[] = "\xc1 this is not MessagePack";
     if (strcmp(name, "config") == 0) {
@@ -150,6 +282,17 @@ static void step(const char *name, const char *argument) {
     } else if (strcmp(name, "signal") == 0) {
         signal(atoi(argument), SIG_DFL); /* a sanitizer may have put its own handler there */
         raise(atoi(argument));
+    } else if (strcmp(name, "prepare") == 0) {
+        struct sl_value message;
+        if (receive(&message) != SL_OK) {
+            _exit(95);
+        }
+    } else if (strcmp(name, "unfit") == 0) {
+        say_unfit(argument);
+    } else if (strcmp(name, "fork") == 0) {
+        take_requests(argument);
+    } else if (strcmp(name, "swallow") == 0 || strcmp(name, "decline") == 0 || strcmp(name, "lie") == 0) {
+        take_request(name);
     } else if (strcmp(name, "hang") == 0) {
         hang();
     } else {
@@ -174,17 +317,13 @@ static char *part(const char *text, char separator, size_t index, bool clamp) {
     return strndup(text, end != NULL ? (size_t)(end - text) : strlen(text));
 }
 
-int main(void) {
-    const char *scripts = getenv("FAKE_SCRIPT");
-    if (scripts == NULL) {
-        return 96;
-    }
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+static void play(const char *scripts) {
     for (size_t i = 0;; i++) {
         char *script = part(scripts, '|', (size_t)generation - 1, true);
         char *name = part(script, ';', i, false);
         if (name == NULL) {
-            return 0;
+            free(script);
+            return;
         }
         char *argument = strchr(name, '=');
         if (argument != NULL) {
@@ -194,4 +333,15 @@ int main(void) {
         free(name);
         free(script);
     }
+}
+
+int main(int argc, char **argv) {
+    bool is_template = argc > 0 && strcmp(argv[argc - 1], "slither.template") == 0;
+    const char *scripts = getenv(is_template ? "FAKE_TEMPLATE" : "FAKE_SCRIPT");
+    if (scripts == NULL) {
+        return 96;
+    }
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    play(scripts);
+    return 0;
 }
