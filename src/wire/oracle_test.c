@@ -14,13 +14,13 @@
 #define ORACLE_DEPTH_MAX 31
 
 static bool is_utf8(const char *text, size_t size) {
-    /* Not by our validator: the decoder of the C library, in its UTF-8 locale, which refuses what Unicode does. */
+    /* Not by our validator: the decoder of the C library, in its UTF-8 locale. It also takes what is past the end of Unicode. */
     mbstate_t conversion = {0};
     size_t at = 0;
     while (at < size) {
-        wchar_t wide;
+        wchar_t wide = 0;
         size_t step = mbrtowc(&wide, text + at, size - at, &conversion);
-        if (step > size - at) { /* (size_t)-1 and -2 */
+        if (step > size - at || wide > 0x10ffff) { /* (size_t)-1 and -2 */
             return false;
         }
         at += step == 0 ? 1 : step;
