@@ -242,7 +242,7 @@ static void one_run(uint64_t seed, uint64_t *items) {
                                               .handler = handle};
     struct sl_report report = SL_REPORT_INIT;
     struct sl_error error = SL_ERROR_INIT;
-    enum sl_code code;
+    enum sl_code code = SL_OK;
     record.numbers = &numbers;
     if (PICK(0, 0, 1) == 0) {
         struct sl_sink sink = record_sink(&record);
