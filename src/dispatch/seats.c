@@ -67,7 +67,6 @@ static struct sl__seat *lease_another(struct sl__run *run, uint32_t worker, uint
     seat->lease = lease;
     seat->stale_before = sl__lane_stale_count(lease->lane);
     run->held_seats++;
-    sl__pool_set_bell(run->pool, lease, run->bell);
     return seat;
 }
 

@@ -78,7 +78,6 @@ enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, u
         SL_ASSERT(incarnation != NULL && !incarnation->leased);
         incarnation->leased = true;
         incarnation->bell = waiter->bell;
-        incarnation->second_bell = NULL;
         pool->leased_count++;
         *lease = &incarnation->lease;
     } else if (waiter->queued) {
@@ -108,18 +107,6 @@ void sl__pool_forget_waiter(struct sl_pool *pool, struct sl__waiter *waiter) {
     if (waiter->queued) {
         leave_line(pool, waiter);
         sl__allot_ring(&pool->allot);
-    }
-    pthread_mutex_unlock(&pool->lock);
-}
-
-void sl__pool_set_bell(struct sl_pool *pool, struct sl__lease *lease, struct sl__bell *bell) {
-    struct sl__incarnation *incarnation = incarnation_of(lease);
-    pthread_mutex_lock(&pool->lock);
-    SL_ASSERT(incarnation->leased);
-    incarnation->second_bell = bell;
-    /* The death may have come before the bell did. */
-    if (bell != NULL && atomic_load_explicit(&lease->lost, memory_order_relaxed) != 0) {
-        sl__bell_ring(bell);
     }
     pthread_mutex_unlock(&pool->lock);
 }
@@ -175,7 +162,7 @@ void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t ba
     pthread_mutex_lock(&pool->lock);
     SL_ASSERT(incarnation->leased);
     incarnation->leased = false;
-    incarnation->bell = incarnation->second_bell = NULL;
+    incarnation->bell = NULL;
     incarnation->batch_count += batches;
     pool->stats.batch_count += batches;
     pool->leased_count--;

@@ -33,7 +33,6 @@ struct sl__incarnation {
     enum sl_code cause;
     char why[SL__WHY_SIZE];
     struct sl__bell *bell; /* of the holder, or NULL */
-    struct sl__bell *second_bell;
     uint64_t batch_count;
 };
 

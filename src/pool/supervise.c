@@ -67,9 +67,6 @@ static struct sl__incarnation *end_incarnation(struct sl_pool *pool, struct sl__
         atomic_store_explicit(&incarnation->lease.lost, 1, memory_order_release);
         /* Under the lock: the holder's release, after which the bells may be gone, has to wait for it. */
         sl__bell_ring(incarnation->bell);
-        if (incarnation->second_bell != NULL && incarnation->second_bell != incarnation->bell) {
-            sl__bell_ring(incarnation->second_bell);
-        }
         return NULL;
     }
     if (!incarnation->killed) {

@@ -43,7 +43,7 @@ uint32_t sl__pool_processors(const struct sl_pool *pool);
 
 /*
  * A lane of `worker` (or of any), if one is idle and nobody has waited for it longer; never blocks.
- *   SL_OK              *lease is the caller's; the waiter is no longer queued
+ *   SL_OK              *lease is the caller's, and the waiter's bell rings when its worker dies; the waiter is no longer queued
  *   SL_E_AGAIN         none now; the waiter is queued and its bell rings when it is worth asking again
  *   pool_exhausted     waiter_max threads are waiting already
  *   circuit_open       the pool has failed for good; the error says of what
@@ -53,9 +53,6 @@ enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, u
                               struct sl__lease **lease, struct sl_error *error);
 /* Takes the waiter out of the queue. Harmless when it is not queued. Must be called before its memory goes. */
 void sl__pool_forget_waiter(struct sl_pool *pool, struct sl__waiter *waiter);
-
-/* Rings this bell, besides, when the worker of the lease dies. Set right after acquiring. */
-void sl__pool_set_bell(struct sl_pool *pool, struct sl__lease *lease, struct sl__bell *bell);
 
 /* Gives the lease back; the lane must have nothing outstanding unless the lease is lost or its worker was killed. `batches` is added to the statistics. */
 void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t batches);
