@@ -12,6 +12,8 @@
 
 SL_BEGIN_DECLS
 
+struct sl_death;
+
 /*
  * X(enumerator, number, name, retryable, text)
  * `retryable`: 1 when the same work may succeed on a second attempt, which is what the retry
@@ -92,10 +94,11 @@ struct sl_error {
     uint32_t worker;                     /**< index of the worker, from 0; UINT32_MAX when none is concerned */
     /** how often that worker had been started, from 1; 0 when none is concerned */
     uint32_t generation;
+    struct sl_death *death; /**< certificate of the worker that died, or NULL; owned */
 };
 
 #define SL_ERROR_INIT \
-    { sizeof(struct sl_error), SL_OK, {0}, NULL, NULL, 0, -1, 0, UINT32_MAX, 0 }
+    { sizeof(struct sl_error), SL_OK, {0}, NULL, NULL, 0, -1, 0, UINT32_MAX, 0, NULL }
 
 /** Releases what the struct owns and makes it an SL_ERROR_INIT again. NULL is fine. */
 SL_API void sl_error_finish(struct sl_error *error);

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <slither/death.h>
+
 #include "base/utf8.h"
 
 /* All callers there are know every member below; the ones that later versions append are touched only when
@@ -14,6 +16,7 @@ static void error_reset(struct sl_error *error) {
     size_t size = error->size;
     free(error->traceback);
     free(error->stderr_tail);
+    sl_death_destroy(error->death);
     sl__error_init(error);
     if (size != 0) {
         error->size = size;
@@ -92,6 +95,7 @@ void sl_error_copy(struct sl_error *to, const struct sl_error *from) {
     to->size = size;
     to->traceback = from->traceback != NULL ? strdup(from->traceback) : NULL;
     to->stderr_tail = from->stderr_tail != NULL ? strdup(from->stderr_tail) : NULL;
+    to->death = sl_death_copy(from->death);
 }
 
 /* Messages quote paths and the texts of others: what is not UTF-8 in them becomes '?', a cut-off last character goes. */

@@ -20,6 +20,7 @@ static inline void sl__error_init(struct sl_error *error) {
     error->term_signal = 0;
     error->worker = UINT32_MAX;
     error->generation = 0;
+    error->death = NULL;
 }
 
 #endif
