@@ -15,112 +15,20 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
-#include "child.h"
+#include "engine.h"
 #include "lane/handshake.h"
-#include "lines.h"
 #include "message.h"
 #include "sys/clock.h"
 #include "sys/descriptor.h"
 #include "sys/packet.h"
 
-#define LEAVE_MS 1000      /* from the end of the socket to the end of the process */
-#define KILL_MS 5000       /* from SIGKILL to the end of the process; more only when the kernel holds it */
-#define EVENTS_MAX 16      /* that one event may lead to, one after the other */
-#define READ_SIZE 16384    /* of one read from a worker's output */
-#define DRAIN_READS_MAX 64 /* after its death: what a pipe can hold, and more */
-#define LAST_WORDS_MAX 4   /* messages that are read after its death */
+#define LEAVE_MS 1000    /* from the end of the socket to the end of the process */
+#define KILL_MS 5000     /* from SIGKILL to the end of the process; more only when the kernel holds it */
+#define EVENTS_MAX 16    /* that one event may lead to, one after the other */
+#define LAST_WORDS_MAX 4 /* messages that are read after its death */
 #define NS_PER_MS 1000000u
 
-struct sl__worker {
-    struct sl__worker_config config;
-    enum sl__worker_state state;
-    uint32_t generation;
-    char who[24]; /* for texts */
-    struct sl__child child;
-    bool forked; /* by the template: it is the parent, and tells the end */
-    struct sl__wish wish;
-    struct sl__process_end end; /* told by the template */
-    bool end_told, end_seen;
-    bool failed_before; /* in the template, which has said why */
-    _Atomic int64_t pid;
-    struct sl__lane *lane; /* until it is handed to the owner */
-    bool was_ready;
-    uint64_t spawned_ns;
-    uint64_t ready_ns;
-    uint64_t delay_ms; /* the owner's answer */
-    struct sl_error
-        reason; /* why it is being killed, or why it cannot start; SL_OK when its end has to speak for itself */
-    struct sl__timer *timer;
-    struct sl__watch *exit_watch, *socket_watch, *out_watch, *err_watch;
-    struct sl__lines out, err;
-};
-
 static void handle(struct sl__worker *worker, enum sl__worker_event event);
-
-#define LOG(worker, level, ...)                                                                                    \
-    sl__log_host((worker)->config.log, level, (worker)->config.pool, (worker)->config.index, (worker)->generation, \
-                 __VA_ARGS__)
-
-/* ---- outputs -------------------------------------------------------------------------------------------------- */
-
-static void log_line(struct sl__worker *worker, enum sl_log_origin origin, const char *text, size_t size) {
-    const struct sl_log_record record = {
-        .size = sizeof(record),
-        .level = origin == SL_LOG_WORKER_STDERR ? SL_LOG_WARN : SL_LOG_INFO,
-        .origin = origin,
-        .pool = worker->config.pool,
-        .worker = worker->config.index,
-        .generation = worker->generation,
-        .pid = worker->child.pid,
-        .text = text,
-        .text_size = size,
-    };
-    sl__log_give(worker->config.log, &record);
-}
-
-static void out_line(void *context, const char *text, size_t size) {
-    log_line(context, SL_LOG_WORKER_STDOUT, text, size);
-}
-
-static void err_line(void *context, const char *text, size_t size) {
-    log_line(context, SL_LOG_WORKER_STDERR, text, size);
-}
-
-static void end_output(struct sl__lines *lines, struct sl__watch **watch, int *fd) {
-    sl__watch_destroy(*watch);
-    *watch = NULL;
-    sl__close(fd);
-    sl__lines_flush(lines);
-}
-
-/* Reads at most `read_count` times; true when there may be more. */
-static bool read_output(struct sl__lines *lines, struct sl__watch **watch, int *fd, int read_count) {
-    char bytes[READ_SIZE];
-    for (int i = 0; i < read_count && *fd >= 0; i++) {
-        size_t size;
-        enum sl_code code = sl__read(*fd, bytes, sizeof(bytes), &size, NULL);
-        if (code == SL_E_AGAIN) {
-            return false;
-        }
-        if (code != SL_OK) {
-            end_output(lines, watch, fd);
-            return false;
-        }
-        sl__lines_feed(lines, bytes, size);
-    }
-    return *fd >= 0;
-}
-
-/* One read each time: a worker that prints without end must not keep the loop from the others. */
-static void out_readable(void *context) {
-    struct sl__worker *worker = context;
-    (void)read_output(&worker->out, &worker->out_watch, &worker->child.out, 1);
-}
-
-static void err_readable(void *context) {
-    struct sl__worker *worker = context;
-    (void)read_output(&worker->err, &worker->err_watch, &worker->child.err, 1);
-}
 
 /* ---- events from outside -------------------------------------------------------------------------------------- */
 
@@ -224,9 +132,8 @@ static void close_all(struct sl__worker *worker) {
     sl__timer_cancel(worker->timer);
     sl__watch_destroy(worker->exit_watch);
     sl__watch_destroy(worker->socket_watch);
-    sl__watch_destroy(worker->out_watch);
-    sl__watch_destroy(worker->err_watch);
-    worker->exit_watch = worker->socket_watch = worker->out_watch = worker->err_watch = NULL;
+    sl__outputs_unwatch(worker);
+    worker->exit_watch = worker->socket_watch = NULL;
     sl__child_close(&worker->child);
     sl__lane_destroy(worker->lane);
     worker->lane = NULL;
@@ -244,10 +151,7 @@ static enum sl_code watch_all(struct sl__worker *worker, struct sl_error *error)
         code = sl__watch_create(loop, child->socket, socket_readable, worker, &worker->socket_watch, error);
     }
     if (code == SL_OK) {
-        code = sl__watch_create(loop, child->out, out_readable, worker, &worker->out_watch, error);
-    }
-    if (code == SL_OK) {
-        code = sl__watch_create(loop, child->err, err_readable, worker, &worker->err_watch, error);
+        code = sl__outputs_watch(worker, error);
     }
     return code;
 }
@@ -383,8 +287,7 @@ static enum sl__worker_event do_spawn(struct sl__worker *worker) {
     worker->ready_ns = 0;
     worker->spawned_ns = sl__clock_now_ns();
     sl_error_finish(&worker->reason);
-    sl__lines_finish(&worker->out);
-    sl__lines_finish(&worker->err);
+    sl__outputs_finish(worker);
     return do_spawn_on(worker);
 }
 
@@ -457,29 +360,8 @@ static enum sl__worker_event do_kill(struct sl__worker *worker) {
     return SL__EVENT_NONE;
 }
 
-static void preload_text(const struct sl__spec *spec, char *text, size_t size) {
-    size_t used = 0;
-    text[0] = '\0';
-    for (uint32_t i = 0; i < spec->preload_count && used < size; i++) {
-        int length = snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "", spec->preload[i]);
-        used += length > 0 ? (size_t)length : 0;
-    }
-}
-
 static enum sl__worker_event do_kill_late(struct sl__worker *worker) {
-    const struct sl__spec *spec = worker->config.spec;
-    char doing[160], preload[96];
-    preload_text(spec, preload, sizeof(preload));
-    if (sl__packet_waiting(worker->child.theirs)) {
-        snprintf(doing, sizeof(doing), "it was still starting the interpreter: it has not read its configuration");
-    } else if (spec->preload_count > 0) {
-        snprintf(doing, sizeof(doing), "it was importing %s", preload);
-    } else {
-        snprintf(doing, sizeof(doing), "it had read its configuration and was setting itself up");
-    }
-    sl_error_set(&worker->reason, SL_E_TIMEOUT,
-                 "%s was not ready within start_timeout_ms (%u ms) and was killed; %s; interpreter %s", worker->who,
-                 worker->config.start_timeout_ms, doing, spec->python);
+    sl__report_late(worker, &worker->reason);
     return do_kill(worker);
 }
 
@@ -519,34 +401,6 @@ static enum sl__worker_event do_ask_to_stop(struct sl__worker *worker) {
     return SL__EVENT_NONE;
 }
 
-/* The death report: the reason when there is one, else the way in which the process ended. */
-static void describe_death(struct sl__worker *worker, const struct sl__process_end *end, bool known, pid_t pid,
-                           struct sl_error *error) {
-    uint32_t index = worker->config.index;
-    char how[128];
-    sl__end_text(end, known, how, sizeof(how));
-    if (worker->reason.code != SL_OK) {
-        sl_error_copy(error, &worker->reason);
-    } else if (worker->was_ready) {
-        sl_error_set(error, SL_E_WORKER_CRASHED, "%s (pid %ld, generation %u) %s%s", worker->who, (long)pid,
-                     worker->generation, how,
-                     known && end->term_signal == SIGKILL ? "; not by this library: perhaps memory ran out" : "");
-    } else {
-        const char *last = sl__lines_last(&worker->err);
-        sl_error_set(error, SL_E_WORKER_START, "%s %s before it was ready; interpreter %s%s%s", worker->who, how,
-                     worker->config.spec->python,
-                     last != NULL ? "; its last line on stderr: "
-                                  : "; it wrote nothing to stderr: is this CPython 3.11 or later?",
-                     last != NULL ? last : "");
-    }
-    free(error->stderr_tail);
-    error->stderr_tail = sl__lines_tail(&worker->err);
-    error->exit_status = end->exit_status;
-    error->term_signal = end->term_signal;
-    error->worker = index;
-    error->generation = worker->generation;
-}
-
 static enum sl__worker_event ask_owner(struct sl__worker *worker, struct sl__death *death) {
     death->generation = worker->generation;
     death->was_ready = worker->was_ready;
@@ -575,15 +429,11 @@ static enum sl__worker_event collect(struct sl__worker *worker, bool ended, bool
     } else {
         known = ended && sl__child_reap(&worker->child, &end);
     }
-    /* Its grandchildren may hold the other ends, so the ends of the pipes are not waited for. */
-    (void)read_output(&worker->out, &worker->out_watch, &worker->child.out, DRAIN_READS_MAX);
-    (void)read_output(&worker->err, &worker->err_watch, &worker->child.err, DRAIN_READS_MAX);
-    sl__lines_flush(&worker->out);
-    sl__lines_flush(&worker->err);
+    sl__outputs_drain(worker);
     close_all(worker);
 
     struct sl__death death = {.error = SL_ERROR_INIT, .wanted = wanted};
-    describe_death(worker, &end, known, pid, &death.error);
+    sl__report_death(worker, &end, known, pid, &death.error);
     if (!wanted) {
         LOG(worker, SL_LOG_WARN, "%s", death.error.message);
     }
@@ -704,8 +554,7 @@ enum sl_code sl__worker_create(const struct sl__worker_config *config, struct sl
     } else {
         snprintf(worker->who, sizeof(worker->who), "worker %u", config->index);
     }
-    sl__lines_init(&worker->out, false, out_line, worker);
-    sl__lines_init(&worker->err, true, err_line, worker);
+    sl__outputs_init(worker);
     enum sl_code code = sl__timer_create(config->loop, time_up, worker, &worker->timer, error);
     if (code != SL_OK) {
         free(worker);
@@ -721,8 +570,7 @@ void sl__worker_destroy(struct sl__worker *worker) {
     }
     SL_ASSERT(worker->state == SL__WORKER_STOPPED || worker->state == SL__WORKER_FAILED);
     sl__timer_destroy(worker->timer);
-    sl__lines_finish(&worker->out);
-    sl__lines_finish(&worker->err);
+    sl__outputs_finish(worker);
     sl_error_finish(&worker->reason);
     free(worker);
 }
