@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "directory.h"
 #include "sys/process.h"
 
 #define LANE_MAX_LIMIT 1024
@@ -61,6 +62,7 @@ enum sl_code sl_runtime_create(const struct sl_runtime_options *given, struct sl
         goto no_log;
     }
     pthread_mutex_init(&runtime->lock, NULL);
+    pthread_mutex_init(&runtime->directory_lock, NULL);
     code = sl__loop_create(&runtime->loop, error);
     if (code != SL_OK) {
         goto no_loop;
@@ -69,6 +71,7 @@ enum sl_code sl_runtime_create(const struct sl_runtime_options *given, struct sl
     return SL_OK;
 
 no_loop:
+    pthread_mutex_destroy(&runtime->directory_lock);
     pthread_mutex_destroy(&runtime->lock);
     sl__log_finish(&runtime->log);
 no_log:
@@ -94,6 +97,8 @@ void sl_runtime_destroy(struct sl_runtime *runtime) {
     }
     sl__loop_destroy(runtime->loop);
     SL_ASSERT(runtime->lane_count == 0);
+    sl__directory_destroy(&runtime->log, runtime->directory);
+    pthread_mutex_destroy(&runtime->directory_lock);
     pthread_mutex_destroy(&runtime->lock);
     sl__log_finish(&runtime->log);
     free(runtime->package_path);
@@ -102,6 +107,20 @@ void sl_runtime_destroy(struct sl_runtime *runtime) {
 
 bool sl__runtime_foreign(const struct sl_runtime *runtime) {
     return sl__process_id() != runtime->owner;
+}
+
+enum sl_code sl__runtime_directory(struct sl_runtime *runtime, const char **path, struct sl_error *error) {
+    enum sl_code code = SL_OK;
+    *path = NULL;
+    pthread_mutex_lock(&runtime->directory_lock);
+    if (runtime->directory == NULL) {
+        code = sl__directory_create(&runtime->log, &runtime->directory, error);
+    }
+    if (code == SL_OK) {
+        *path = runtime->directory->path;
+    }
+    pthread_mutex_unlock(&runtime->directory_lock);
+    return code;
 }
 
 enum sl_code sl__runtime_join(struct sl_runtime *runtime, struct sl__tenant *tenant, uint32_t lane_count,

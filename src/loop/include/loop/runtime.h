@@ -18,6 +18,8 @@ struct sl__tenant {
     void (*destroy)(struct sl__tenant *tenant); /* blocks; calls sl__runtime_part */
 };
 
+struct sl__directory;
+
 struct sl_runtime {
     struct sl__loop *loop;
     struct sl__log log;
@@ -29,6 +31,9 @@ struct sl_runtime {
     pthread_mutex_t lock; /* guards what follows */
     uint32_t lane_count;
     struct sl__tenant *tenants;
+
+    pthread_mutex_t directory_lock; /* guards the next: making one takes as long as starting a process */
+    struct sl__directory *directory;
 };
 
 /* Whether this process is a forked child of the one that made the runtime: nothing of it works there. A system call. */
@@ -38,6 +43,14 @@ bool sl__runtime_foreign(const struct sl_runtime *runtime);
 enum sl_code sl__runtime_join(struct sl_runtime *runtime, struct sl__tenant *tenant, uint32_t lane_count,
                               struct sl_error *error);
 void sl__runtime_part(struct sl_runtime *runtime, struct sl__tenant *tenant, uint32_t lane_count);
+
+/*
+ * The runtime's private directory, for files that its workers share: made at the first call, mode 0700, on a file system in memory where
+ * there is one ($XDG_RUNTIME_DIR, /dev/shm), else in $TMPDIR or /tmp, which the log then says. `*path` lives as long as the runtime. It is removed with
+ * the runtime, when this process is killed, and at the latest when another runtime of the same user makes one. A forked child that lives on keeps it. Any
+ * thread but the loop's; blocks for the start of a small process. Errors: system, out_of_memory.
+ */
+enum sl_code sl__runtime_directory(struct sl_runtime *runtime, const char **path, struct sl_error *error);
 
 /*
  * Finds the directory that holds the Python package, `*path` is the caller's to free. Looks at `option`, then at
