@@ -23,7 +23,7 @@ void sl__incarnation_destroy(struct sl__incarnation *incarnation) {
 }
 
 uint32_t sl__pool_capacity(const struct sl_pool *pool) {
-    return pool->worker_count;
+    return atomic_load_explicit(&pool->worker_max, memory_order_relaxed);
 }
 
 uint32_t sl__pool_processors(const struct sl_pool *pool) {
@@ -58,10 +58,10 @@ static enum sl_code refuse(struct sl_pool *pool, struct sl_error *error) {
 enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, uint32_t worker,
                               struct sl__lease **lease, struct sl_error *error) {
     SL_ASSERT(waiter->bell != NULL);
-    if (worker != SL__ANY_WORKER && worker >= pool->worker_count) {
+    if (worker != SL__ANY_WORKER && worker >= sl__pool_capacity(pool)) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT,
                             "worker %u of pool %s does not exist; it has %u, counted from 0", worker, pool->name,
-                            pool->worker_count);
+                            sl__pool_capacity(pool));
     }
     enum sl_code code = SL_OK;
     pthread_mutex_lock(&pool->lock);
@@ -74,7 +74,7 @@ enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, u
     uint32_t granted = sl__allot_take(&pool->allot, waiter, worker);
     if (granted != SL__NOBODY) {
         leave_line(pool, waiter);
-        struct sl__incarnation *incarnation = pool->places[granted].incarnation;
+        struct sl__incarnation *incarnation = sl__place_incarnation(pool->places[granted]);
         SL_ASSERT(incarnation != NULL && !incarnation->leased);
         incarnation->leased = true;
         incarnation->bell = waiter->bell;
@@ -90,8 +90,8 @@ enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, u
     } else if (pool->allot.waiter_count >= pool->waiter_max) {
         code = sl_error_set(error, SL_E_POOL_EXHAUSTED,
                             "%u dispatches wait for a lane of pool %s already, which is its waiter_max; run fewer at "
-                            "once, or raise waiter_max or worker_count (%u)",
-                            pool->allot.waiter_count, pool->name, pool->worker_count);
+                            "once, or raise waiter_max or worker_max (%u)",
+                            pool->allot.waiter_count, pool->name, sl__pool_capacity(pool));
     } else {
         waiter->worker = worker;
         sl__allot_queue(&pool->allot, waiter);
@@ -138,10 +138,10 @@ static void kill_locked(struct sl_pool *pool, struct sl__incarnation *incarnatio
     incarnation->why[sl__utf8_valid_size(incarnation->why, strlen(incarnation->why))] = '\0';
     sl__life_kill(&incarnation->life);
     /* Somebody has to give up waiting when even that does not end it. */
-    struct sl__place *place = &pool->places[incarnation->lease.worker];
-    if (!place->kill_posted) {
-        place->kill_posted = true;
-        sl__loop_post(pool->runtime->loop, &place->kill_task);
+    struct sl__occupant *occupant = incarnation->occupant;
+    if (!occupant->kill_posted) {
+        occupant->kill_posted = true;
+        sl__loop_post(pool->runtime->loop, &occupant->kill_task);
     }
 }
 
@@ -173,7 +173,9 @@ void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t ba
             /* The next holder would get replies to questions that it did not ask. */
             kill_locked(pool, incarnation, SL_E_CANCELLED, "its lane was given back before it had answered", true);
         }
-        if (!incarnation->killed) {
+        if (incarnation->retired) {
+            sl__size_look(pool); /* it has been waited for */
+        } else if (!incarnation->killed) {
             sl__allot_put(&pool->allot, lease->worker);
             sl__allot_ring(&pool->allot);
         }

@@ -10,7 +10,7 @@
 #include "base/macros.h"
 #include "sys/processors.h"
 
-#define WORKER_MAX 1024
+#define WORKER_MAX SL__PLACE_MAX
 #define WAITER_MAX (1u << 20)
 #define SEGMENT_MIN ((uint64_t)64 << 10)
 #define SEGMENT_MAX ((uint64_t)1 << 30)
@@ -101,12 +101,11 @@ static void start_template(struct start *start) {
 static void start_workers(void *context) {
     struct start *start = context;
     struct sl_pool *pool = start->pool;
-    struct sl__worker_config config = {
+    pool->worker_config = (struct sl__worker_config){
         .loop = pool->runtime->loop,
         .log = &pool->runtime->log,
         .spec = &pool->spec,
         .owner = &sl__pool_owner,
-        .context = pool,
         .pool = pool->name,
         .start_timeout_ms = start->options->start_timeout_ms,
         .stop_timeout_ms = start->options->stop_timeout_ms,
@@ -120,23 +119,28 @@ static void start_workers(void *context) {
     };
     if (pool->spec.template_argv != NULL) {
         start_template(start);
-        config.template = pool->template;
+        pool->worker_config.template = pool->template;
     }
-    for (uint32_t i = 0; i < pool->worker_count && start->code == SL_OK; i++) {
-        config.index = i;
-        config.lane.lane = i;
-        start->code = sl__worker_create(&config, &pool->places[i].worker, start->error);
+    for (uint32_t i = 0; i < pool->wanted_count && start->code == SL_OK; i++) {
+        start->code = sl__occupant_make(&pool->places[i]->occupants[0], start->error);
     }
-    for (uint32_t i = 0; i < pool->worker_count && start->code == SL_OK; i++) {
-        sl__worker_start(pool->places[i].worker);
+    if (start->code == SL_OK) {
+        sl__size_adjust(pool);
     }
 }
 
 static void stop_workers(void *context) {
     struct sl_pool *pool = context;
-    for (uint32_t i = 0; i < pool->worker_count; i++) {
-        if (pool->places[i].worker != NULL) {
-            sl__worker_stop(pool->places[i].worker);
+    pthread_mutex_lock(&pool->lock);
+    pool->stopping_all = true;
+    for (uint32_t i = 0; i < pool->place_count * 2; i++) {
+        pool->occupied_count += pool->places[i / 2]->occupants[i % 2].worker != NULL ? 1 : 0;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    for (uint32_t i = 0; i < pool->place_count * 2; i++) {
+        struct sl__occupant *occupant = &pool->places[i / 2]->occupants[i % 2];
+        if (occupant->worker != NULL) {
+            sl__worker_stop(occupant->worker);
         }
     }
 }
@@ -149,9 +153,10 @@ static void stop_template(void *context) {
 
 static void destroy_workers(void *context) {
     struct sl_pool *pool = context;
-    for (uint32_t i = 0; i < pool->worker_count; i++) {
-        sl__worker_destroy(pool->places[i].worker);
-        pool->places[i].worker = NULL;
+    for (uint32_t i = 0; i < pool->place_count * 2; i++) {
+        struct sl__occupant *occupant = &pool->places[i / 2]->occupants[i % 2];
+        sl__worker_destroy(occupant->worker);
+        occupant->worker = NULL;
     }
     sl__template_destroy(pool->template);
     pool->template = NULL;
@@ -166,7 +171,7 @@ static void free_pool(struct sl_pool *pool) {
     sl_error_finish(&pool->failure);
     pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->lock);
-    free(pool->places);
+    sl__places_free(pool);
     free(pool->name);
     free(pool);
 }
@@ -180,20 +185,20 @@ static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_po
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->changed, NULL);
     pool->runtime = runtime;
-    pool->worker_count = options->worker_count;
+    pool->worker_min = pool->worker_max = pool->wanted_count = options->worker_count;
+    pool->start_parallel_max = 2 * sl__processor_count();
+    sl__list_init(&pool->admission);
     pool->processor_count = sl__processor_count();
     pool->waiter_max = options->waiter_max;
     pool->restart_backoff_ms = options->restart_backoff_ms;
     pool->restart_window_ms = options->restart_window_ms;
     pool->failure = (struct sl_error)SL_ERROR_INIT;
     pool->name = strdup(options->name);
-    pool->places = calloc(options->worker_count, sizeof(*pool->places));
-    for (uint32_t i = 0; pool->places != NULL && i < options->worker_count; i++) {
-        pool->places[i].pool = pool;
-        pool->places[i].kill_task.run = sl__place_killed;
+    bool fits = pool->name != NULL && sl__places_grow(pool, pool->worker_max);
+    for (uint32_t i = 0; fits && i < pool->wanted_count; i++) {
+        pool->places[i]->wanted = true;
     }
-    bool fits = pool->name != NULL && pool->places != NULL;
-    fits = sl__allot_init(&pool->allot, options->worker_count) && fits;
+    fits = sl__allot_init(&pool->allot, SL__PLACE_MAX) && fits;
     fits = sl__budget_init(&pool->budget, options->restart_max, options->restart_window_ms) && fits;
     if (!fits) {
         free_pool(pool);
@@ -216,18 +221,14 @@ static enum sl_code make_spec(struct sl_pool *pool, const struct sl_pool_options
 
 /* Ends all workers and waits for it. Bounded: each answers after its stop timeout and the patience with SIGKILL. */
 static void close_pool(struct sl_pool *pool) {
-    uint32_t worker_count = 0;
     pthread_mutex_lock(&pool->lock);
     SL_ASSERT(pool->leased_count == 0);
     pool->phase = SL__POOL_CLOSING;
     sl__allot_ring_all(&pool->allot);
     pthread_mutex_unlock(&pool->lock);
-    for (uint32_t i = 0; i < pool->worker_count; i++) {
-        worker_count += pool->places[i].worker != NULL ? 1 : 0;
-    }
     sl__loop_call(pool->runtime->loop, stop_workers, pool);
     pthread_mutex_lock(&pool->lock);
-    while (pool->stopped_count < worker_count) {
+    while (pool->occupied_count > 0) {
         pthread_cond_wait(&pool->changed, &pool->lock);
     }
     pthread_mutex_unlock(&pool->lock);
@@ -240,7 +241,7 @@ static void close_pool(struct sl_pool *pool) {
         pthread_mutex_unlock(&pool->lock);
     }
     sl__loop_call(pool->runtime->loop, destroy_workers, pool);
-    sl__runtime_part(pool->runtime, &pool->tenant, pool->worker_count);
+    sl__runtime_part(pool->runtime, &pool->tenant, pool->worker_max);
     free_pool(pool);
 }
 
@@ -251,7 +252,7 @@ static void destroy_tenant(struct sl__tenant *tenant) {
 /* Each worker answers within its start timeout, with ready or with its death. */
 static enum sl_code await_start(struct sl_pool *pool, struct sl_error *error) {
     pthread_mutex_lock(&pool->lock);
-    while (pool->started_count < pool->worker_count && pool->failure.code == SL_OK) {
+    while (pool->started_count < pool->wanted_count && pool->failure.code == SL_OK) {
         pthread_cond_wait(&pool->changed, &pool->lock);
     }
     /* Deaths after a first success have not touched `failure`, unless the budget was spent: that is a failure, too. */
@@ -289,7 +290,7 @@ enum sl_code sl_pool_create(struct sl_runtime *runtime, const struct sl_pool_opt
     code = make_spec(pool, &options, error);
     if (code == SL_OK) {
         pool->tenant.destroy = destroy_tenant;
-        code = sl__runtime_join(runtime, &pool->tenant, pool->worker_count, error);
+        code = sl__runtime_join(runtime, &pool->tenant, pool->worker_max, error);
     }
     if (code != SL_OK) {
         free_pool(pool);
@@ -319,22 +320,30 @@ void sl_pool_destroy(struct sl_pool *pool) {
 void sl_pool_stats(struct sl_pool *pool, struct sl_pool_stats *out) {
     pthread_mutex_lock(&pool->lock);
     struct sl_pool_stats stats = pool->stats;
-    for (uint32_t i = 0; i < pool->worker_count; i++) {
-        const struct sl__incarnation *incarnation = pool->places[i].incarnation;
-        if (incarnation != NULL && !incarnation->killed) {
-            stats.ready_count++;
-            stats.busy_count += incarnation->leased ? 1 : 0;
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        const struct sl__place *place = pool->places[i];
+        const struct sl__incarnation *incarnation = sl__place_incarnation(place);
+        stats.ready_count += incarnation != NULL && !incarnation->killed ? 1 : 0;
+        for (int k = 0; k < 2; k++) {
+            incarnation = place->occupants[k].incarnation;
+            stats.busy_count += incarnation != NULL && !incarnation->killed && incarnation->leased ? 1 : 0;
         }
     }
+    stats.worker_count = pool->wanted_count;
     stats.waiter_count = pool->allot.waiter_count;
     pthread_mutex_unlock(&pool->lock);
-    stats.worker_count = pool->worker_count;
     stats.size = SL_MIN(out->size, sizeof(stats));
     memcpy(out, &stats, stats.size);
 }
 
 int64_t sl_pool_worker_pid(struct sl_pool *pool, uint32_t worker) {
-    return worker < pool->worker_count ? sl__worker_pid(pool->places[worker].worker) : 0;
+    int64_t pid = 0;
+    pthread_mutex_lock(&pool->lock);
+    if (worker < pool->place_count && pool->places[worker]->current != NULL) {
+        pid = sl__worker_pid(pool->places[worker]->current->worker);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return pid;
 }
 
 const char *sl_pool_python(const struct sl_pool *pool) {

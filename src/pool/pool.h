@@ -3,8 +3,10 @@
  * Inside of a pool. Two threads meet here: the loop thread, on which the workers live and die, and whoever runs a dispatch. What they
  * share is guarded by sl_pool.lock; nothing is waited for while it is held.
  *
- *   place        index 0 .. worker_count-1, that one worker after another takes
- *   incarnation  one life of the worker at a place, from ready until it is gone and its lease was given back
+ *   place        index 0 .. worker_max-1; what leases, keys and logs call a worker. It is wanted or not: size.c decides.
+ *   occupant     a worker process through one life after another. A place has room for two: the current one, which takes batches, and
+ *                another that is either its successor, still starting, or its predecessor, still leaving
+ *   incarnation  one life of an occupant, from ready until it is gone and its lease was given back
  */
 #ifndef SLITHER_POOL_POOL_H
 #define SLITHER_POOL_POOL_H
@@ -14,6 +16,7 @@
 #include <slither/pool.h>
 
 #include "allot.h"
+#include "base/list.h"
 #include "loop/runtime.h"
 #include "pool/lease.h"
 #include "restart.h"
@@ -26,9 +29,11 @@
 struct sl__incarnation {
     struct sl__lease lease; /* lease.lane is the incarnation's */
     struct sl__life life;
+    struct sl__occupant *occupant;
     bool leased;
-    bool reaped; /* life.pidfd is of no use any more */
-    bool killed; /* by sl__pool_kill: not to be leased again */
+    bool retired; /* not to be leased again: its occupant is leaving */
+    bool reaped;  /* life.pidfd is of no use any more */
+    bool killed;  /* by sl__pool_kill: not to be leased again */
     bool blameless;
     enum sl_code cause;
     char why[SL__WHY_SIZE];
@@ -36,15 +41,43 @@ struct sl__incarnation {
     uint64_t batch_count;
 };
 
-struct sl__place {
-    struct sl__task kill_task; /* tells the worker that it was killed; the place outlives it, the incarnation may not */
-    bool kill_posted;
-    struct sl_pool *pool;
-    struct sl__worker *worker;           /* loop thread, and its pid by any */
-    struct sl__incarnation *incarnation; /* the one that takes batches, or NULL */
-    struct sl__backoff backoff;          /* loop thread */
-    bool ever_ready;
+enum sl__role {
+    SL__ROLE_NONE,      /* no process, and none is wanted: the next that the place needs can be this one */
+    SL__ROLE_CURRENT,   /* takes batches, or will when it is ready */
+    SL__ROLE_SUCCESSOR, /* is being started, to become the current one */
+    SL__ROLE_LEAVING    /* is to end: at once, or when its lease has come back */
 };
+
+/* Changed on the loop thread, and under the lock. */
+struct sl__occupant {
+    struct sl__task kill_task; /* tells the worker that it was killed; this outlives it, the incarnation may not */
+    bool kill_posted;
+    struct sl__place *place;
+    struct sl__worker *worker; /* NULL: never needed so far */
+    enum sl__role role;
+    struct sl__incarnation *incarnation; /* of a process that is ready, or NULL */
+    struct sl__backoff backoff;          /* loop thread, as all that follows */
+    enum { SL__ADMISSION_NONE, SL__ADMISSION_WAITING, SL__ADMISSION_GIVEN } admission;
+    struct sl__link admission_link; /* waiting: in pool->admission */
+    bool start_due, stop_due;       /* what sl__size_adjust has decided */
+    bool stopping;                  /* has been asked to stop, and has not answered */
+};
+
+/* Lives as long as the pool. */
+struct sl__place {
+    struct sl_pool *pool;
+    uint32_t index;
+    uint32_t generation; /* lives so far; loop thread */
+    bool wanted;
+    bool ever_ready;
+    struct sl__occupant occupants[2];
+    struct sl__occupant *current, *successor; /* those of the occupants, or NULL */
+};
+
+/* The one that takes batches, or NULL. With the lock. */
+static inline struct sl__incarnation *sl__place_incarnation(const struct sl__place *place) {
+    return place->current != NULL ? place->current->incarnation : NULL;
+}
 
 enum sl__pool_phase {
     SL__POOL_STARTING, /* sl_pool_create has not returned */
@@ -58,8 +91,9 @@ struct sl_pool {
     struct sl__tenant tenant;
     char *name;
     struct sl__spec spec;
-    uint32_t worker_count;
+    struct sl__worker_config worker_config; /* of each occupant but for its place */
     uint32_t processor_count;
+    uint32_t start_parallel_max;
     uint32_t waiter_max;
     uint32_t restart_backoff_ms;
     uint32_t restart_window_ms;
@@ -67,13 +101,22 @@ struct sl_pool {
     pthread_mutex_t lock;   /* guards what follows */
     pthread_cond_t changed; /* for creation and destruction */
     enum sl__pool_phase phase;
-    struct sl__place *places;
+    struct sl__place **places; /* SL__PLACE_MAX pointers, of which the first place_count are set */
+    uint32_t place_count;
+    uint32_t worker_min;
+    _Atomic uint32_t worker_max; /* to be read without the lock, too */
+    uint32_t wanted_count;
     struct sl__allot allot;
     struct sl__budget budget;
     struct sl__template *template; /* or NULL; loop thread */
     bool template_stopped;
-    uint32_t started_count; /* places that have been ready */
-    uint32_t stopped_count;
+    uint32_t started_count;    /* places that have been ready */
+    bool stopping_all;         /* loop thread: each occupant that stops from now on does so for good */
+    uint32_t occupied_count;   /* of them, those that have not stopped */
+    struct sl__list admission; /* loop thread: occupants that are to start when fewer do; restarts before successors */
+    uint32_t starting_count;   /* loop thread: those that were admitted, and are not ready */
+    struct sl__task adjust_task;
+    bool adjust_posted;
     uint32_t leased_count;
     struct sl_error failure;    /* starting: the first; failed: the last death */
     struct sl_pool_stats stats; /* counters only */
@@ -85,8 +128,23 @@ extern const struct sl__worker_owner sl__pool_owner;
 void sl__pool_template_ready(void *context, bool ready);
 void sl__pool_template_stopped(void *context);
 
-/* place->kill_task.run */
-void sl__place_killed(struct sl__task *task);
+/* occupant->kill_task.run */
+void sl__occupant_killed(struct sl__task *task);
+
+/* size.c: which places are occupied. Loop thread unless said otherwise. */
+#define SL__PLACE_MAX 1024
+/* Not on the loop thread, or before anybody else knows the pool. False: out of memory. */
+bool sl__places_grow(struct sl_pool *pool, uint32_t place_count) __attribute__((warn_unused_result));
+void sl__places_free(struct sl_pool *pool);
+/* Makes the worker of an occupant that has had none. */
+enum sl_code sl__occupant_make(struct sl__occupant *occupant, struct sl_error *error);
+/* With the lock, any thread: sl__size_adjust soon. */
+void sl__size_look(struct sl_pool *pool);
+/* Starts what is wanted and not there, stops what is there and not wanted. Not from a callback of a worker. */
+void sl__size_adjust(struct sl_pool *pool);
+/* Owner's callback; and its end: it is ready, gone or stopped. */
+bool sl__size_admit(void *context, uint32_t worker);
+void sl__size_admitted(struct sl__occupant *occupant);
 
 /* Outside of the lock: unmaps memory. */
 void sl__incarnation_destroy(struct sl__incarnation *incarnation);

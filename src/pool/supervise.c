@@ -11,10 +11,26 @@
 
 #define NS_PER_MS 1000000u
 
-static void worker_ready(void *context, uint32_t worker, const struct sl__life *life) {
-    struct sl_pool *pool = context;
-    struct sl__place *place = &pool->places[worker];
+static struct sl__incarnation *make_incarnation(struct sl__occupant *occupant, const struct sl__life *life) {
     struct sl__incarnation *incarnation = calloc(1, sizeof(*incarnation));
+    if (incarnation != NULL) {
+        incarnation->occupant = occupant;
+        incarnation->life = *life;
+        incarnation->lease.lane = life->lane;
+        incarnation->lease.worker = occupant->place->index;
+        incarnation->lease.generation = life->generation;
+        sl__spin_init_as(&incarnation->lease.spin, occupant->place->pool->processor_count < 2);
+        incarnation->lease.death = (struct sl_error)SL_ERROR_INIT;
+    }
+    return incarnation;
+}
+
+static void worker_ready(void *context, uint32_t worker, const struct sl__life *life) {
+    struct sl__occupant *occupant = context;
+    struct sl__place *place = occupant->place;
+    struct sl_pool *pool = place->pool;
+    struct sl__incarnation *incarnation = make_incarnation(occupant, life);
+    sl__size_admitted(occupant);
     if (incarnation == NULL) {
         /* As if it had died at once: it is killed, and `gone` decides. */
         sl__log_host(&pool->runtime->log, SL_LOG_ERROR, pool->name, worker, life->generation,
@@ -23,16 +39,9 @@ static void worker_ready(void *context, uint32_t worker, const struct sl__life *
         sl__lane_destroy(life->lane);
         return;
     }
-    incarnation->life = *life;
-    incarnation->lease.lane = life->lane;
-    incarnation->lease.worker = worker;
-    incarnation->lease.generation = life->generation;
-    sl__spin_init_as(&incarnation->lease.spin, pool->processor_count < 2);
-    incarnation->lease.death = (struct sl_error)SL_ERROR_INIT;
-
     pthread_mutex_lock(&pool->lock);
-    SL_ASSERT(place->incarnation == NULL);
-    place->incarnation = incarnation;
+    SL_ASSERT(occupant->incarnation == NULL);
+    occupant->incarnation = incarnation;
     pool->stats.start_count++;
     pool->stats.fork_count += life->forked ? 1 : 0;
     if (!place->ever_ready) {
@@ -46,9 +55,10 @@ static void worker_ready(void *context, uint32_t worker, const struct sl__life *
 }
 
 static void worker_reaping(void *context, uint32_t worker, struct sl_error *reason) {
-    struct sl_pool *pool = context;
+    struct sl__occupant *occupant = context;
+    struct sl_pool *pool = occupant->place->pool;
     pthread_mutex_lock(&pool->lock);
-    struct sl__incarnation *incarnation = pool->places[worker].incarnation;
+    struct sl__incarnation *incarnation = occupant->incarnation;
     if (incarnation != NULL) {
         incarnation->reaped = true;
         if (incarnation->killed) {
@@ -69,7 +79,7 @@ static struct sl__incarnation *end_incarnation(struct sl_pool *pool, struct sl__
         sl__bell_ring(incarnation->bell);
         return NULL;
     }
-    if (!incarnation->killed) {
+    if (!incarnation->killed && !incarnation->retired) {
         sl__allot_withdraw(&pool->allot, incarnation->lease.worker);
     }
     return incarnation;
@@ -104,12 +114,14 @@ static bool was_a_success(const struct sl__incarnation *incarnation, const struc
 }
 
 /* With the lock held. */
-static uint64_t decide(struct sl_pool *pool, struct sl__place *place, const struct sl__incarnation *incarnation,
-                       const struct sl__death *death, bool *failed_now) {
+static uint64_t decide(struct sl__occupant *occupant, const struct sl__death *death, bool *failed_now) {
+    struct sl__place *place = occupant->place;
+    struct sl_pool *pool = place->pool;
+    const struct sl__incarnation *incarnation = occupant->incarnation;
     if (pool->phase == SL__POOL_CLOSING || pool->phase == SL__POOL_FAILED) {
         return SL__NO_RESTART;
     }
-    if (!place->ever_ready) {
+    if (pool->phase == SL__POOL_STARTING && !place->ever_ready) {
         /* It has never worked: sl_pool_create fails, and nobody waits for a second try. */
         if (pool->failure.code == SL_OK) {
             note_failure(pool, &death->error);
@@ -127,18 +139,31 @@ static uint64_t decide(struct sl_pool *pool, struct sl__place *place, const stru
         fail_pool(pool, &death->error, sl__budget_spent(&pool->budget, now));
         return SL__NO_RESTART;
     }
-    return sl__backoff_next(&place->backoff, pool->restart_backoff_ms, was_a_success(incarnation, death));
+    return sl__backoff_next(&occupant->backoff, pool->restart_backoff_ms, was_a_success(incarnation, death));
+}
+
+static void give_up_others(struct sl_pool *pool, const struct sl__occupant *except) {
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        for (int k = 0; k < 2; k++) {
+            struct sl__occupant *occupant = &pool->places[i]->occupants[k];
+            if (occupant != except && occupant->worker != NULL) {
+                sl__worker_give_up(occupant->worker);
+            }
+        }
+    }
 }
 
 static uint64_t worker_gone(void *context, uint32_t worker, const struct sl__death *death) {
-    struct sl_pool *pool = context;
-    struct sl__place *place = &pool->places[worker];
+    struct sl__occupant *occupant = context;
+    struct sl_pool *pool = occupant->place->pool;
     bool failed_now = false;
+    (void)worker;
+    sl__size_admitted(occupant);
     pthread_mutex_lock(&pool->lock);
-    struct sl__incarnation *incarnation = place->incarnation, *last = NULL;
-    place->incarnation = NULL;
+    struct sl__incarnation *incarnation = occupant->incarnation, *last = NULL;
     /* Before the lease is lost: its holder could release it, and its lane is looked at here. */
-    uint64_t delay_ms = death->wanted ? SL__NO_RESTART : decide(pool, place, incarnation, death, &failed_now);
+    uint64_t delay_ms = death->wanted ? SL__NO_RESTART : decide(occupant, death, &failed_now);
+    occupant->incarnation = NULL;
     if (incarnation != NULL) {
         last = end_incarnation(pool, incarnation, &death->error);
     }
@@ -146,33 +171,35 @@ static uint64_t worker_gone(void *context, uint32_t worker, const struct sl__dea
     sl__incarnation_destroy(last);
     if (failed_now) {
         sl__log_host(&pool->runtime->log, SL_LOG_ERROR, pool->name, UINT32_MAX, 0, "%s", pool->failure.message);
-        for (uint32_t i = 0; i < pool->worker_count; i++) {
-            if (i != worker) {
-                sl__worker_give_up(pool->places[i].worker);
-            }
-        }
+        give_up_others(pool, occupant);
     }
     return delay_ms;
 }
 
 static void worker_stopped(void *context, uint32_t worker) {
-    struct sl_pool *pool = context;
+    struct sl__occupant *occupant = context;
+    struct sl_pool *pool = occupant->place->pool;
     (void)worker;
+    sl__size_admitted(occupant);
     pthread_mutex_lock(&pool->lock);
-    pool->stopped_count++;
-    pthread_cond_broadcast(&pool->changed);
+    occupant->stopping = false;
+    if (pool->stopping_all) {
+        pool->occupied_count--;
+        pthread_cond_broadcast(&pool->changed);
+    }
     pthread_mutex_unlock(&pool->lock);
 }
 
-void sl__place_killed(struct sl__task *task) {
-    struct sl__place *place = SL_CONTAINER_OF(task, struct sl__place, kill_task);
-    pthread_mutex_lock(&place->pool->lock);
-    place->kill_posted = false;
-    bool ends = place->incarnation != NULL && place->incarnation->killed;
-    pthread_mutex_unlock(&place->pool->lock);
+void sl__occupant_killed(struct sl__task *task) {
+    struct sl__occupant *occupant = SL_CONTAINER_OF(task, struct sl__occupant, kill_task);
+    struct sl_pool *pool = occupant->place->pool;
+    pthread_mutex_lock(&pool->lock);
+    occupant->kill_posted = false;
+    bool ends = occupant->incarnation != NULL && occupant->incarnation->killed;
+    pthread_mutex_unlock(&pool->lock);
     /* `incarnation` changes on this thread only. */
     if (ends) {
-        sl__worker_killed(place->worker);
+        sl__worker_killed(occupant->worker);
     }
 }
 
@@ -197,4 +224,5 @@ const struct sl__worker_owner sl__pool_owner = {
     .reaping = worker_reaping,
     .gone = worker_gone,
     .stopped = worker_stopped,
+    .admit = sl__size_admit,
 };

@@ -262,6 +262,7 @@ static enum sl__worker_event ask_for_process(struct sl__worker *worker) {
 /* Whoever was asked before, or is asked in vain, may still come to read the old configuration: so each attempt has a lane of its own. */
 static enum sl__worker_event do_spawn_on(struct sl__worker *worker) {
     close_all(worker);
+    worker->spawned_ns = sl__clock_now_ns();
     if (worker->config.template == NULL) {
         return start_process(worker);
     }
@@ -281,13 +282,17 @@ static enum sl__worker_event do_spawn_on(struct sl__worker *worker) {
 }
 
 static enum sl__worker_event do_spawn(struct sl__worker *worker) {
-    worker->generation++;
+    uint32_t *counter = worker->config.generation_counter;
+    worker->generation = counter != NULL ? ++*counter : worker->generation + 1;
     worker->was_ready = worker->forked = worker->end_told = worker->end_seen = worker->wish.declined =
         worker->failed_before = false;
     worker->ready_ns = 0;
-    worker->spawned_ns = sl__clock_now_ns();
     sl_error_finish(&worker->reason);
     sl__outputs_finish(worker);
+    const struct sl__worker_owner *owner = worker->config.owner;
+    if (owner->admit != NULL && !owner->admit(worker->config.context, worker->config.index)) {
+        return SL__EVENT_NONE;
+    }
     return do_spawn_on(worker);
 }
 
@@ -577,6 +582,10 @@ void sl__worker_destroy(struct sl__worker *worker) {
 
 void sl__worker_start(struct sl__worker *worker) {
     handle(worker, SL__EVENT_START);
+}
+
+void sl__worker_admit(struct sl__worker *worker) {
+    handle(worker, SL__EVENT_TURN);
 }
 
 void sl__worker_stop(struct sl__worker *worker) {

@@ -3,7 +3,7 @@
  * The states of a worker and what each event does in each of them. The table is complete: every pair has an answer.
  *
  *   stopped       no process, none wanted
- *   spawning      no process yet: the template has been asked for one, or is waited for; passes within one call without a template
+ *   spawning      no process yet: too many others start, or the template has been asked for one, or is waited for; else it passes within one call
  *   handshaking   it runs, and has not said that it is ready
  *   ready         it takes batches; whether it is leased is the pool's concern
  *   leaving       it closed its socket; its end is awaited
@@ -34,7 +34,7 @@
 
 #define SL__WORKER_EVENT_LIST(X)                                                         \
     X(START, "start")               /* the owner wants it to run */                      \
-    X(TURN, "turn")                 /* the template need not be waited for any longer */ \
+    X(TURN, "turn")                 /* neither others nor the template are waited for */ \
     X(SPAWNED, "spawned")           /* there is a process */                             \
     X(SPAWN_FAILED, "spawn failed") /* there is none and will be none */                 \
     X(ANSWERED, "answered")         /* it said that it is ready */                       \

@@ -50,8 +50,10 @@ struct sl__worker_owner {
     void (*reaping)(void *context, uint32_t worker, struct sl_error *reason);
     /* It is gone. Returns the delay until the next start, SL__NO_RESTART for none; of no meaning when death->wanted. */
     uint64_t (*gone)(void *context, uint32_t worker, const struct sl__death *death);
-    /* Answer to sl__worker_stop, exactly one each. */
+    /* Answer to sl__worker_stop, one for all that were said before it. */
     void (*stopped)(void *context, uint32_t worker);
+    /* Whether it may be started now; else sl__worker_admit says when. NULL: always. */
+    bool (*admit)(void *context, uint32_t worker);
 };
 
 enum sl__heard {
@@ -72,6 +74,8 @@ struct sl__worker_config {
     void *context;
     const char *pool; /* name */
     uint32_t index;   /* UINT32_MAX: of the template */
+    /* counts the lives of all that take turns under this index; NULL: of this one alone */
+    uint32_t *generation_counter;
     uint32_t start_timeout_ms;
     uint32_t stop_timeout_ms;
     struct sl__lane_config lane;   /* `generation` is filled in at each start */
@@ -87,6 +91,8 @@ void sl__worker_destroy(struct sl__worker *worker);
 
 /* Starts it, unless it runs or is about to. Failures come as `gone`. */
 void sl__worker_start(struct sl__worker *worker);
+/* Its start, which the owner did not admit before, goes on. Between `admit` and the next `gone` or `stopped` only. */
+void sl__worker_admit(struct sl__worker *worker);
 /* Ends it for good; `stopped` is called, perhaps before this returns. */
 void sl__worker_stop(struct sl__worker *worker);
 /* No further attempt: a worker that waits for its next start does not wait any longer. */
