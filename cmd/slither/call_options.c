@@ -122,7 +122,7 @@ const struct option_spec call_option_specs[] = {
 
     HEADING("failures"),
     {"on-error", 0, OPTION_CUSTOM, "POLICY",
-     "What follows when a batch fails: skip (the default), halt, retry[:max=N,backoff=TIME,...], isolate[:route=NAME] "
+     "What follows when a batch fails: skip (the default), halt, retry[:max=N,backoff=TIME,...], isolate[:route=NAME,...] "
      "or route:NAME",
      0, 0, 0, on_error_names, take_on_error},
     {"timeout", 0, OPTION_DURATION, "TIME",

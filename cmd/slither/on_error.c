@@ -55,15 +55,19 @@ static bool take_backoff(struct on_error_reader *reader, const char *name, const
     return true;
 }
 
+static bool take_attempts(struct on_error_reader *reader, const char *name, const char *value) {
+    uint64_t count;
+    if (!parse_count(value, &count) || count < 1 || count > ATTEMPTS_MAX) {
+        return refuse(reader, name, value, "a number of attempts from 1 to 1000");
+    }
+    reader->policy->max_attempts = (uint32_t)count;
+    return true;
+}
+
 static bool take_retry_setting(struct on_error_reader *reader, const char *name, char *value) {
     struct sl_error_policy *policy = reader->policy;
     if (strcmp(name, "max") == 0) {
-        uint64_t count;
-        if (!parse_count(value, &count) || count < 1 || count > ATTEMPTS_MAX) {
-            return refuse(reader, name, value, "a number of attempts from 1 to 1000");
-        }
-        policy->max_attempts = (uint32_t)count;
-        return true;
+        return take_attempts(reader, name, value);
     }
     if (strcmp(name, "backoff") == 0) {
         return take_backoff(reader, name, value, &policy->backoff_ms);
@@ -83,6 +87,18 @@ static bool take_retry_setting(struct on_error_reader *reader, const char *name,
     return refuse(reader, "retry has no setting", name, "max, backoff, backoff-max, jitter or kinds");
 }
 
+static bool take_isolate_setting(struct on_error_reader *reader, const char *name, char *value) {
+    if (strcmp(name, "max") == 0) {
+        return take_attempts(reader, name, value);
+    }
+    if (strcmp(name, "route") != 0 || *value == '\0') {
+        return refuse(reader, "isolate has no setting", name, "route=NAME or max=N");
+    }
+    free(*reader->route);
+    *reader->route = strdup(value);
+    return true;
+}
+
 static bool take_settings(struct on_error_reader *reader, char *settings) {
     char *rest = settings;
     for (char *setting; (setting = strsep(&rest, ",")) != NULL;) {
@@ -91,15 +107,9 @@ static bool take_settings(struct on_error_reader *reader, char *settings) {
             return refuse(reader, "setting", setting, "NAME=VALUE");
         }
         *value++ = '\0';
-        if (reader->policy->on_error == SL_ON_ERROR_RETRY) {
-            if (!take_retry_setting(reader, setting, value)) {
-                return false;
-            }
-        } else if (strcmp(setting, "route") != 0 || *value == '\0') {
-            return refuse(reader, "isolate has no setting", setting, "route=NAME");
-        } else {
-            free(*reader->route);
-            *reader->route = strdup(value);
+        bool retry = reader->policy->on_error == SL_ON_ERROR_RETRY;
+        if (!(retry ? take_retry_setting : take_isolate_setting)(reader, setting, value)) {
+            return false;
         }
     }
     return true;

@@ -11,7 +11,7 @@
  * Reads POLICY[:NAME=VALUE,...]:
  *   skip | halt
  *   retry[:max=N,backoff=TIME,backoff-max=TIME,jitter=0..1,kinds=KIND+KIND]
- *   isolate[:route=NAME]
+ *   isolate[:route=NAME,max=N]
  *   route:NAME
  * On success *route is the route's name (the caller's to free) or NULL; `policy->handler` is left to the caller.
  */

@@ -51,8 +51,9 @@ static void settings(void **state) {
     assert_string_equal(route, "dead");
     free(route);
 
-    assert_true(parse_on_error("isolate:route=poison", &policy, &route, problem, sizeof(problem)));
+    assert_true(parse_on_error("isolate:max=3,route=poison", &policy, &route, problem, sizeof(problem)));
     assert_int_equal(policy.on_error, SL_ON_ERROR_ISOLATE);
+    assert_int_equal(policy.max_attempts, 3);
     assert_string_equal(route, "poison");
     free(route);
 }
@@ -76,8 +77,8 @@ static void refuses(void **state) {
         {"retry:times=3", "max, backoff"},
         {"retry:kinds=worker_crash", "did you mean 'worker_crashed'"},
         {"retry:kinds=ok", "not a kind"},
-        {"isolate:max=3", "route=NAME"},
-        {"isolate:route=a,max=3", "route=NAME"},
+        {"isolate:backoff=3s", "route=NAME or max=N"},
+        {"isolate:route=a,max=0", "from 1 to 1000"},
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct sl_error_policy policy;

@@ -164,7 +164,9 @@ typedef enum sl_code sl_error_handler_fn(void *context, const struct sl_outcome 
 
 struct sl_error_policy {
     enum sl_on_error on_error;
-    uint32_t max_attempts;   /**< retry: first attempt included; 0: 3 */
+    /** retry: first attempt included; 0: 3. isolate: attempts at an item that is alone, which tells poison from a worker that died for
+     * another reason; 0: 1 */
+    uint32_t max_attempts;
     uint32_t backoff_ms;     /**< retry: before the second attempt, doubled each time; 0: 100 */
     uint32_t backoff_max_ms; /**< retry: 0: 5000 */
     /** retry: 0..1, each delay is shortened by up to this part of it, at random; 0: none */

@@ -77,7 +77,9 @@ static enum sl_code check_options(struct sl__run *run, struct sl_error *error) {
     if (policy->on_error != SL_ON_ERROR_ROUTE && policy->on_error != SL_ON_ERROR_ISOLATE) {
         policy->handler = NULL;
     }
-    policy->max_attempts = policy->max_attempts != 0 ? policy->max_attempts : SL__RUN_RETRY_ATTEMPTS;
+    if (policy->max_attempts == 0) {
+        policy->max_attempts = policy->on_error == SL_ON_ERROR_ISOLATE ? 1 : SL__RUN_RETRY_ATTEMPTS;
+    }
     policy->backoff_ms = policy->backoff_ms != 0 ? policy->backoff_ms : SL__RUN_BACKOFF_MS;
     policy->backoff_max_ms = policy->backoff_max_ms != 0 ? policy->backoff_max_ms : SL__RUN_BACKOFF_MAX_MS;
     return SL_OK;

@@ -378,6 +378,63 @@ static void isolate_finds_the_poison_item(void **state) {
     }
 }
 
+/* The worker dies under each of the first attempts at the last item: by chance, since it is not poisoned. */
+struct mishaps {
+    uint32_t left, attempts;
+    enum sl_code code;
+};
+
+static void act_mishap(void *context, struct sl_task *task) {
+    struct mishaps *mishaps = context;
+    if (!task_holds(task, 7) || mishaps->left == 0) {
+        act_triple(NULL, task);
+        return;
+    }
+    mishaps->left--;
+    mishaps->attempts++;
+    act_fail(task, mishaps->code, "by chance");
+}
+
+static void isolate_tries_an_item_that_is_alone_as_often_as_it_is_told(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t mishaps, max_attempts;
+        enum sl_code code;
+        uint64_t kinds, failed;
+    } cases[] = {
+        {3, 0, SL_E_WORKER_CRASHED, 0, 0}, /* 8, 4, 2 */
+        {4, 0, SL_E_WORKER_CRASHED, 0, 1}, /* 1: that is all */
+        {4, 1, SL_E_WORKER_CRASHED, 0, 1},
+        {4, 2, SL_E_WORKER_CRASHED, 0, 0},
+        {8, 5, SL_E_WORKER_TIMEOUT, 0, 1},
+        {7, 5, SL_E_WORKER_TIMEOUT, 0, 0},
+        {4, 9, SL_E_PYTHON, 0, 1}, /* what a second attempt does not mend */
+        {6, 9, SL_E_PYTHON, (uint64_t)1 << SL_E_PYTHON, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct mishaps mishaps = {.left = cases[i].mishaps, .code = cases[i].code};
+        struct crew crew = {.act = act_mishap, .context = &mishaps};
+        crew_open(&crew);
+        struct sl_dispatch_options options = crew_options(&crew);
+        options.batch_size = 8;
+        options.policy = (struct sl_error_policy){.on_error = SL_ON_ERROR_ISOLATE,
+                                                  .max_attempts = cases[i].max_attempts,
+                                                  .backoff_ms = 1,
+                                                  .retry_kinds = cases[i].kinds};
+        struct numbers numbers = {.count = 8};
+        struct record record = {0};
+        struct sl_report report = SL_REPORT_INIT;
+        run_numbers(NULL, &options, &numbers, &record, &report, SL_OK);
+        assert_int_equal(report.count[SL_STATUS_FAILED], cases[i].failed);
+        assert_int_equal(mishaps.attempts, cases[i].mishaps);
+        assert_int_equal(record_of(&record, 7)->status, cases[i].failed != 0 ? SL_STATUS_FAILED : SL_STATUS_OK);
+        sl_report_finish(&report);
+        record_finish(&record);
+        numbers_finish(&numbers);
+        crew_close(&crew);
+    }
+}
+
 static void isolate_finds_all_of_many(void **state) {
     (void)state;
     uint64_t random = draw_seed() | 1;
@@ -447,6 +504,7 @@ int main(void) {
         cmocka_unit_test(marked_items_are_retried_alone),
         cmocka_unit_test(marks_become_statuses),
         cmocka_unit_test(isolate_finds_the_poison_item),
+        cmocka_unit_test(isolate_tries_an_item_that_is_alone_as_often_as_it_is_told),
         cmocka_unit_test(isolate_finds_all_of_many),
         cmocka_unit_test(route_gives_failures_to_the_handler),
     };

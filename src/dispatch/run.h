@@ -81,6 +81,7 @@ struct sl__batch {
     uint64_t key;    /* 0: none */
     uint32_t worker; /* the one that it must run on, or SL__ANY_WORKER */
     uint32_t requeues;
+    uint32_t alone; /* isolate: attempts at its one item since that was alone */
     uint64_t first_ns; /* when its first item came */
     uint64_t not_before_ns;
     uint64_t sent_ns;

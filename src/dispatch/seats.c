@@ -7,7 +7,7 @@
  * runs wait for a lane it lets its seats run dry and gives them back after a few batches.
  *
  * Blame: of the batches in a dead worker's lane the oldest is blamed if the worker had begun it; the others were only
- * queued, and are sent again as if nothing had happened.
+ * queued, and are sent again as if nothing had happened. So is one whose timeout passed before its worker had begun it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -346,7 +346,9 @@ static void settle_lost(struct sl__run *run, struct sl__seat *seat, uint64_t now
         struct sl__batch *batch = seat->flying[i];
         uint64_t size, sequence;
         const uint8_t *base = sl__lane_request(lane, i, &size, &sequence);
-        bool blamed = i == 0 && (seat->condemned || started >= batch->lane_sequence);
+        /* A timeout of what was never begun says something of the worker only: it had been stopped, say. */
+        bool begun = started >= batch->lane_sequence;
+        bool blamed = i == 0 && (begun || (seat->condemned && death->code != SL_E_WORKER_TIMEOUT));
         seat->count--;
         seat->batches++;
         run->flying_count--;

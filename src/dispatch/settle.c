@@ -21,13 +21,23 @@
 
 static bool retries(const struct sl__run *run, enum sl_code kind, uint32_t attempts) {
     const struct sl_error_policy *policy = &run->options.policy;
-    if (policy->on_error != SL_ON_ERROR_RETRY || run->ending >= SL__STOPPING || attempts >= policy->max_attempts) {
+    bool isolates = policy->on_error == SL_ON_ERROR_ISOLATE;
+    if ((policy->on_error != SL_ON_ERROR_RETRY && !isolates) || run->ending >= SL__STOPPING ||
+        attempts >= policy->max_attempts) {
         return false;
     }
     if (policy->retry_kinds != 0) {
         return (policy->retry_kinds >> (unsigned)kind & 1) != 0;
     }
-    return kind == SL_E_PYTHON || sl_code_retryable(kind);
+    return (kind == SL_E_PYTHON && !isolates) || sl_code_retryable(kind);
+}
+
+/* How many attempts count against max_attempts: under isolate, those that the item had alone. */
+static uint32_t counted_attempts(const struct sl__run *run, struct sl__batch *batch) {
+    if (run->options.policy.on_error != SL_ON_ERROR_ISOLATE) {
+        return batch->count > 0 ? batch->entries[0].attempts : 0;
+    }
+    return batch->count == 1 ? ++batch->alone : UINT32_MAX;
 }
 
 /* xorshift64: delays only need to differ from each other. */
@@ -195,7 +205,7 @@ void sl__settle_requeue(struct sl__run *run, struct sl__batch *batch, const stru
 
 void sl__settle_failure(struct sl__run *run, struct sl__batch *batch, const struct sl_error *error, const uint8_t *base,
                         uint64_t now) {
-    uint32_t attempts = batch->count > 0 ? batch->entries[0].attempts : 0;
+    uint32_t attempts = counted_attempts(run, batch);
     run->report->batch_failed_count++;
     if (retries(run, error->code, attempts)) {
         sl__report_add_error(run, batch, error, false);
@@ -314,7 +324,8 @@ static void settle_item_error(struct sl__run *run, struct sl__batch *batch, uint
     } else {
         sl__settle_mark_error(run, &mark, &error);
     }
-    bool retry = run->results == NULL && retries(run, error.code, entry->attempts);
+    bool retry = run->results == NULL && run->options.policy.on_error == SL_ON_ERROR_RETRY &&
+                 retries(run, error.code, entry->attempts);
     if (retry) {
         if (*again == NULL) {
             *again = carve(run, batch, index, 1, base);

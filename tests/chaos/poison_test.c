@@ -85,6 +85,49 @@ static void only_poisoned_items_fail(void **state) {
     expect_no_children();
 }
 
+/*
+ * While workers are killed from outside, an item that is alone when its worker dies may be innocent: it is tried again.
+ * None hangs here, since each attempt would be a timeout.
+ */
+static void only_poisoned_items_fail_in_a_storm(void **state) {
+    (void)state;
+    struct site site;
+    struct sl_pool_options options = site_options(WORKERS, true);
+    uint64_t random = draw_seed() | 1, start_ms = now_ms();
+    site_open(&site, &options);
+    struct consumer consumers[2] = {{.kind = RUN_AS_COMPLETED}, {.kind = RUN_IN_ORDER}};
+    for (uint32_t i = 0; i < 2; i++) {
+        consumers[i].site = &site;
+        consumers[i].options = isolating();
+        consumers[i].options.policy.max_attempts = 8;
+        consumers[i].options.policy.backoff_ms = 1;
+        consumers[i].load = (struct load){.count = ITEMS / 4,
+                                          .salt = draw_below(&random, 1000),
+                                          .work_us = 20,
+                                          .poison_every = 100,
+                                          .poison_ways = POISON_EXIT};
+    }
+    struct killer killer = {.site = &site,
+                            .random = draw(&random) | 1,
+                            .pause_min_us = 2000,
+                            .pause_max_us = 30000,
+                            .items_per_kill = 50,
+                            .stop_percent = 8};
+    killer_start(&killer);
+    consumers_start(consumers, 2, &killer.progress);
+    consumers_join(consumers, 2);
+    killer_stop(&killer);
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(consumers[i].report.count[SL_STATUS_FAILED], poison_count(&consumers[i].load));
+        consumer_finish(&consumers[i]);
+    }
+    print_message("%llu KILL, %llu SEGV, %llu STOP in %llu ms\n", (unsigned long long)killer.sent[0],
+                  (unsigned long long)killer.sent[1], (unsigned long long)killer.sent[2],
+                  (unsigned long long)(now_ms() - start_ms));
+    site_close(&site);
+    expect_no_children();
+}
+
 /* 64, 32, 16, 8, 4, 2, 1: each of them dies at most once. */
 static void one_of_a_batch_costs_seven_deaths(void **state) {
     (void)state;
@@ -116,6 +159,7 @@ static void one_of_a_batch_costs_seven_deaths(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_poisoned_items_fail),
+        cmocka_unit_test(only_poisoned_items_fail_in_a_storm),
         cmocka_unit_test(one_of_a_batch_costs_seven_deaths),
     };
     return cmocka_run_group_tests_name("poison", tests, NULL, NULL);

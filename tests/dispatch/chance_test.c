@@ -289,11 +289,41 @@ static void a_worker_that_dies_while_a_batch_is_written_costs_nothing(void **sta
     }
 }
 
+/* ---- stopped from outside -------------------------------------------------------------------------------------------- */
+
+/* Its batch runs into the timeout without having been begun: another worker gets it, whatever the policy. */
+static void a_batch_that_a_stopped_worker_never_began_is_not_blamed(void **state) {
+    (void)state;
+    static const enum sl_on_error policies[] = {SL_ON_ERROR_SKIP, SL_ON_ERROR_ISOLATE, SL_ON_ERROR_HALT};
+    struct host host;
+    host_open(&host, 1, NULL);
+    for (size_t i = 0; i < sizeof policies / sizeof policies[0]; i++) {
+        struct sl_dispatch_options options = host_options("dispatch_functions:triple");
+        struct numbers numbers = {.count = 8};
+        struct record record = {0};
+        struct sl_report report = SL_REPORT_INIT;
+        options.timeout_ms = 100;
+        options.policy.on_error = policies[i];
+        assert_int_equal(kill((pid_t)sl_pool_worker_pid(host.pool, 0), SIGSTOP), 0);
+        run_numbers(host.pool, &options, &numbers, &record, &report, SL_OK);
+        record_all_right(&record, 8);
+        assert_int_equal(report.requeue_count, 1);
+        assert_int_equal(report.batch_failed_count, 0);
+        assert_int_equal(report.worker_death_count, 1);
+        assert_int_equal(record.seen[0].attempts, 1);
+        sl_report_finish(&report);
+        record_finish(&record);
+        numbers_finish(&numbers);
+    }
+    host_close(&host);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_item_ends_exactly_once),
         cmocka_unit_test(kills_from_outside_lose_only_attempts),
         cmocka_unit_test(a_worker_that_dies_while_a_batch_is_written_costs_nothing),
+        cmocka_unit_test(a_batch_that_a_stopped_worker_never_began_is_not_blamed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
