@@ -40,7 +40,7 @@ struct sl_pool_options {
     /** from spawn to ready, for each worker and, before them, for their template; default 30000 */
     uint32_t start_timeout_ms;
     uint32_t stop_timeout_ms; /**< from the request to stop until SIGKILL; default 2000 */
-    /** deaths within restart_window_ms after which the pool fails for good; default 1000 */
+    /** deaths within restart_window_ms after which the circuit opens; default 1000 */
     uint32_t restart_max;
     uint32_t restart_window_ms; /**< default 10000 */
     /** delay before the second and later restarts in a row of a worker that dies before it has begun a batch, doubled each
@@ -62,12 +62,20 @@ struct sl_pool_options {
      */
     bool keep_thread_environment;
     enum sl_template template_use; /**< default SL_TEMPLATE_AUTO */
+
+    /*
+     * Circuit. It opens when restart_max is passed, or after start_failure_max starts in a row that failed. While it is open calls fail at once; after a
+     * cool-down, which doubles each time up to 30 s, one worker is started and one call is let through: its success closes
+     * the circuit.
+     */
+    uint32_t start_failure_max;   /**< 1..1000; default 5 */
+    uint32_t circuit_cooldown_ms; /**< 1..30000; default 1000 */
 };
 
 #define SL_POOL_OPTIONS_INIT                                                                                         \
     {                                                                                                                \
         sizeof(struct sl_pool_options), "pool", 0, NULL, NULL, NULL, NULL, NULL, 30000, 2000, 1000, 10000, 50, 1024, \
-            (uint64_t)1 << 20, (uint64_t)1 << 30, (uint64_t)64 << 20, 128, false, SL_TEMPLATE_AUTO                   \
+            (uint64_t)1 << 20, (uint64_t)1 << 30, (uint64_t)64 << 20, 128, false, SL_TEMPLATE_AUTO, 5, 1000          \
     }
 
 /**
@@ -84,6 +92,12 @@ SL_API SL_MUST_CHECK enum sl_code sl_pool_create(struct sl_runtime *runtime, con
  */
 SL_API void sl_pool_destroy(struct sl_pool *pool);
 
+enum sl_circuit {
+    SL_CIRCUIT_CLOSED = 0,    /**< all is well */
+    SL_CIRCUIT_OPEN = 1,      /**< calls fail at once */
+    SL_CIRCUIT_HALF_OPEN = 2, /**< one call is being tried, or will be */
+};
+
 /** What a pool has been through. Counters only grow. */
 struct sl_pool_stats {
     size_t size; /**< sizeof(struct sl_pool_stats) */
@@ -99,10 +113,13 @@ struct sl_pool_stats {
     uint64_t fork_count;           /**< of start_count, those that a template forked */
     uint64_t template_start_count; /**< templates that have got ready; 0: the pool has none, or it is unfit */
     bool template_ready;           /**< workers that are started now are forked */
+    enum sl_circuit circuit;
+    uint64_t circuit_open_count;  /**< times that it has opened */
+    uint64_t start_failure_count; /**< starts that did not get as far as ready */
 };
 
 #define SL_POOL_STATS_INIT \
-    { sizeof(struct sl_pool_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false }
+    { sizeof(struct sl_pool_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, SL_CIRCUIT_CLOSED, 0, 0 }
 
 /** A consistent snapshot. Any thread. */
 SL_API void sl_pool_stats(struct sl_pool *pool, struct sl_pool_stats *stats);

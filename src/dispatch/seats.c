@@ -50,6 +50,8 @@ static struct sl__seat *lease_another(struct sl__run *run, uint32_t worker, uint
         } else if (run->first_acquire_ns == 0) {
             run->first_acquire_ns = now;
         }
+    } else if (code != SL_OK && run->open_seat != NULL) {
+        run->ask_again_ns = now + ASK_AGAIN_NS; /* there is a lane, if not one for this batch */
     } else if (code != SL_OK && run->flying_count == 0) {
         sl__run_end(run, SL__STOPPING, &error); /* what flies would have asked again when it is back */
     }
@@ -293,6 +295,9 @@ static bool take_replies(struct sl__run *run, struct sl__seat *seat, uint64_t no
         uint64_t began = seat->began_ns;
         struct sl__batch *batch = take_oldest(run, seat, now);
         SL_ASSERT(reply.sequence == batch->lane_sequence);
+        if (seat->lease->trial) {
+            sl__pool_answered(run->pool, seat->lease);
+        }
         run->batch_ns = (7 * run->batch_ns + (now - began)) / 8;
         sl__latency_add(run->latency, now - batch->sent_ns);
         run->report->batch_count++;

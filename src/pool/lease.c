@@ -43,16 +43,12 @@ static void leave_line(struct sl_pool *pool, struct sl__waiter *waiter) {
     }
 }
 
-static enum sl_code refuse(struct sl_pool *pool, struct sl_error *error) {
+static enum sl_code refuse(struct sl_pool *pool, struct sl__waiter *waiter, struct sl_error *error) {
+    leave_line(pool, waiter);
     if (pool->phase == SL__POOL_CLOSING) {
         return sl_error_set(error, SL_E_CLOSED, "pool %s is being destroyed", pool->name);
     }
-    SL_ASSERT(pool->phase == SL__POOL_FAILED);
-    sl_error_copy(error, &pool->failure);
-    if (error != NULL) {
-        error->code = SL_E_CIRCUIT_OPEN; /* all else is the last death's */
-    }
-    return SL_E_CIRCUIT_OPEN;
+    return sl__breaker_refuse(pool, error);
 }
 
 enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, uint32_t worker,
@@ -65,13 +61,13 @@ enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, u
     }
     enum sl_code code = SL_OK;
     pthread_mutex_lock(&pool->lock);
-    if (pool->phase == SL__POOL_FAILED || pool->phase == SL__POOL_CLOSING) {
-        leave_line(pool, waiter);
-        code = refuse(pool, error);
-        pthread_mutex_unlock(&pool->lock);
-        return code;
+    bool open = pool->phase != SL__POOL_CLOSING && sl__breaker_closed(&pool->breaker);
+    uint32_t granted = SL__NOBODY;
+    if (open) {
+        granted = sl__allot_take(&pool->allot, waiter, worker);
+    } else if (pool->phase != SL__POOL_CLOSING) {
+        granted = sl__breaker_grant(pool);
     }
-    uint32_t granted = sl__allot_take(&pool->allot, waiter, worker);
     if (granted != SL__NOBODY) {
         leave_line(pool, waiter);
         struct sl__incarnation *incarnation = sl__place_incarnation(pool->places[granted]);
@@ -80,6 +76,8 @@ enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, u
         incarnation->bell = waiter->bell;
         pool->leased_count++;
         *lease = &incarnation->lease;
+    } else if (!open) {
+        code = refuse(pool, waiter, error);
     } else if (waiter->queued) {
         bool other = waiter->worker != worker;
         waiter->worker = worker;
@@ -169,19 +167,37 @@ void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t ba
     if (atomic_load_explicit(&lease->lost, memory_order_relaxed) != 0) {
         last = incarnation;
     } else {
+        if (lease->trial && batches > 0) {
+            sl__breaker_answered(pool);
+        }
         if (!incarnation->killed && sl__lane_outstanding(lease->lane) > 0) {
             /* The next holder would get replies to questions that it did not ask. */
             kill_locked(pool, incarnation, SL_E_CANCELLED, "its lane was given back before it had answered", true);
         }
         if (incarnation->retired) {
+            if (lease->trial) {
+                sl__breaker_left(pool, incarnation->occupant);
+            }
             sl__size_look(pool); /* it has been waited for */
         } else if (!incarnation->killed) {
+            bool trial = lease->trial;
+            lease->trial = false;
             sl__allot_put(&pool->allot, lease->worker);
+            sl__breaker_idle(pool, trial);
             sl__allot_ring(&pool->allot);
         }
     }
     pthread_mutex_unlock(&pool->lock);
     sl__incarnation_destroy(last);
+}
+
+void sl__pool_answered(struct sl_pool *pool, struct sl__lease *lease) {
+    pthread_mutex_lock(&pool->lock);
+    if (lease->trial && atomic_load_explicit(&lease->lost, memory_order_relaxed) == 0) {
+        lease->trial = false;
+        sl__breaker_answered(pool);
+    }
+    pthread_mutex_unlock(&pool->lock);
 }
 
 void sl__pool_count_stale(struct sl_pool *pool, uint64_t count) {

@@ -41,6 +41,8 @@ static enum sl_code check_options(const struct sl_pool_options *options, struct 
         {"payload_bytes_max", options->payload_bytes_max, SEGMENT_MIN, PAYLOAD_LIMIT},
         {"payload_cache_bytes", options->payload_cache_bytes, 0, UINT64_MAX},
         {"depth_max", options->depth_max, 1, SL_DEPTH_MAX_LIMIT},
+        {"start_failure_max", options->start_failure_max, 1, SL__START_FAILURE_LIMIT},
+        {"circuit_cooldown_ms", options->circuit_cooldown_ms, 1, SL__COOLDOWN_MAX_MS},
     };
     for (size_t i = 0; i < SL_COUNT_OF(bounds); i++) {
         if (bounds[i].value < bounds[i].min || bounds[i].value > bounds[i].max) {
@@ -117,7 +119,8 @@ static void start_workers(void *context) {
                 .limits = {sizeof(struct sl_limits), start->options->depth_max, start->options->payload_bytes_max},
             },
     };
-    if (pool->spec.template_argv != NULL) {
+    start->code = sl__breaker_start(pool, start->error);
+    if (start->code == SL_OK && pool->spec.template_argv != NULL) {
         start_template(start);
         pool->worker_config.template = pool->template;
     }
@@ -160,6 +163,7 @@ static void destroy_workers(void *context) {
     }
     sl__template_destroy(pool->template);
     pool->template = NULL;
+    sl__breaker_stop(pool);
 }
 
 /* ---- creation and destruction --------------------------------------------------------------------------------- */
@@ -193,6 +197,7 @@ static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_po
     pool->restart_backoff_ms = options->restart_backoff_ms;
     pool->restart_window_ms = options->restart_window_ms;
     pool->failure = (struct sl_error)SL_ERROR_INIT;
+    sl__breaker_init(&pool->breaker, options);
     pool->name = strdup(options->name);
     bool fits = pool->name != NULL && sl__places_grow(pool, pool->worker_max);
     for (uint32_t i = 0; fits && i < pool->wanted_count; i++) {
@@ -331,6 +336,8 @@ void sl_pool_stats(struct sl_pool *pool, struct sl_pool_stats *out) {
     }
     stats.worker_count = pool->wanted_count;
     stats.waiter_count = pool->allot.waiter_count;
+    stats.circuit = sl__circuit_shown(&pool->breaker.circuit);
+    stats.circuit_open_count = pool->breaker.circuit.open_count;
     pthread_mutex_unlock(&pool->lock);
     stats.size = SL_MIN(out->size, sizeof(stats));
     memcpy(out, &stats, stats.size);

@@ -17,6 +17,7 @@
 
 #include "allot.h"
 #include "base/list.h"
+#include "breaker.h"
 #include "loop/runtime.h"
 #include "pool/lease.h"
 #include "restart.h"
@@ -82,7 +83,6 @@ static inline struct sl__incarnation *sl__place_incarnation(const struct sl__pla
 enum sl__pool_phase {
     SL__POOL_STARTING, /* sl_pool_create has not returned */
     SL__POOL_OPEN,
-    SL__POOL_FAILED, /* the restart budget is spent */
     SL__POOL_CLOSING
 };
 
@@ -108,6 +108,7 @@ struct sl_pool {
     uint32_t wanted_count;
     struct sl__allot allot;
     struct sl__budget budget;
+    struct sl__breaker breaker;
     struct sl__template *template; /* or NULL; loop thread */
     bool template_stopped;
     uint32_t started_count;    /* places that have been ready */
@@ -118,7 +119,7 @@ struct sl_pool {
     struct sl__task adjust_task;
     bool adjust_posted;
     uint32_t leased_count;
-    struct sl_error failure;    /* starting: the first; failed: the last death */
+    struct sl_error failure;    /* starting: the first; circuit open: the death that opened it */
     struct sl_pool_stats stats; /* counters only */
     _Atomic uint32_t waiting;   /* allot.waiter_count, to be read without the lock */
 };
@@ -144,6 +145,8 @@ void sl__size_look(struct sl_pool *pool);
 void sl__size_adjust(struct sl_pool *pool);
 /* Owner's callback; and its end: it is ready, gone or stopped. */
 bool sl__size_admit(void *context, uint32_t worker);
+/* Before those that have waited longer. */
+void sl__size_admit_now(struct sl__occupant *occupant);
 void sl__size_admitted(struct sl__occupant *occupant);
 
 /* Outside of the lock: unmaps memory. */

@@ -161,12 +161,13 @@ static void a_worker_that_dies_idle_is_restarted(void **unused) {
     no_child_is_left();
 }
 
-static void a_spent_budget_fails_the_pool_and_wakes_who_waits(void **unused) {
+static void a_spent_budget_opens_the_circuit_and_wakes_who_waits(void **unused) {
     (void)unused;
     struct sl_runtime *runtime = open_runtime();
     struct sl_pool_options options = scripted(1, "config;ready;serve|config;err=no luck;exit=7");
     options.restart_max = 3;
     options.restart_backoff_ms = 1;
+    options.circuit_cooldown_ms = 30000;
     struct sl_pool *pool = open_pool(runtime, &options);
     struct seeker holder, waiter;
     struct sl__lease *lease, *none;
@@ -188,7 +189,7 @@ static void a_spent_budget_fails_the_pool_and_wakes_who_waits(void **unused) {
     assert_false(waiter.waiter.queued);
     assert_int_equal(stats_of(pool).death_count, 4);
     assert_int_equal(sl_pool_worker_pid(pool, 0), 0);
-    assert_int_equal(seek(pool, &waiter, 0, &none, &error), SL_E_CIRCUIT_OPEN); /* and stays so */
+    assert_int_equal(seek(pool, &waiter, 0, &none, &error), SL_E_CIRCUIT_OPEN); /* until it has cooled down */
     sl_error_finish(&error);
     sl_pool_destroy(pool);
     close_runtime(runtime);
@@ -261,7 +262,7 @@ static void nothing_stays_open(void **unused) {
     (void)unused;
     int before = descriptor_count();
     a_pool_starts_and_stops(NULL);
-    a_spent_budget_fails_the_pool_and_wakes_who_waits(NULL);
+    a_spent_budget_opens_the_circuit_and_wakes_who_waits(NULL);
     a_worker_that_dies_idle_is_restarted(NULL);
     a_pool_whose_workers_cannot_start_is_not_made(NULL);
     assert_int_equal(descriptor_count(), before);
@@ -317,7 +318,7 @@ int main(void) {
         cmocka_unit_test(wrong_options_are_named),
         cmocka_unit_test(the_lanes_of_a_runtime_are_bounded),
         cmocka_unit_test(a_worker_that_dies_idle_is_restarted),
-        cmocka_unit_test(a_spent_budget_fails_the_pool_and_wakes_who_waits),
+        cmocka_unit_test(a_spent_budget_opens_the_circuit_and_wakes_who_waits),
         cmocka_unit_test(workers_that_do_not_listen_do_not_hold_up_the_end),
         cmocka_unit_test(pools_are_made_from_many_threads_at_once),
         cmocka_unit_test(a_host_that_ignores_sigchld_is_coped_with),

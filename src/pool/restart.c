@@ -45,6 +45,11 @@ uint32_t sl__budget_spent(struct sl__budget *budget, uint64_t now_ns) {
     return (uint32_t)budget->deaths.count;
 }
 
+void sl__budget_clear(struct sl__budget *budget) {
+    while (sl__ring_pop(&budget->deaths, NULL)) {
+    }
+}
+
 bool sl__budget_spend(struct sl__budget *budget, uint64_t now_ns) {
     (void)sl__budget_spent(budget, now_ns);
     if (!sl__ring_push(&budget->deaths, &now_ns)) {

@@ -35,6 +35,8 @@ bool sl__budget_init(struct sl__budget *budget, uint32_t restart_max, uint32_t w
 void sl__budget_finish(struct sl__budget *budget);
 /* Counts a death. False: more than restart_max within the window. */
 bool sl__budget_spend(struct sl__budget *budget, uint64_t now_ns) __attribute__((warn_unused_result));
+/* Forgets all deaths. */
+void sl__budget_clear(struct sl__budget *budget);
 /* Deaths within the window that ends now. */
 uint32_t sl__budget_spent(struct sl__budget *budget, uint64_t now_ns);
 

@@ -92,13 +92,22 @@ void sl__size_admitted(struct sl__occupant *occupant) {
     occupant->admission = SL__ADMISSION_NONE;
 }
 
+static void admit(struct sl__occupant *occupant) {
+    occupant->admission = SL__ADMISSION_GIVEN;
+    occupant->place->pool->starting_count++;
+    sl__worker_admit(occupant->worker);
+}
+
+void sl__size_admit_now(struct sl__occupant *occupant) {
+    SL_ASSERT(occupant->admission == SL__ADMISSION_WAITING);
+    sl__list_remove(&occupant->place->pool->admission, &occupant->admission_link);
+    admit(occupant);
+}
+
 static void admit_more(struct sl_pool *pool) {
     while (pool->starting_count < pool->start_parallel_max && pool->admission.count > 0) {
         struct sl__link *link = sl__list_pop_front(&pool->admission);
-        struct sl__occupant *occupant = SL_CONTAINER_OF(link, struct sl__occupant, admission_link);
-        occupant->admission = SL__ADMISSION_GIVEN;
-        pool->starting_count++;
-        sl__worker_admit(occupant->worker);
+        admit(SL_CONTAINER_OF(link, struct sl__occupant, admission_link));
     }
 }
 
@@ -112,8 +121,8 @@ void sl__size_look(struct sl_pool *pool) {
 }
 
 /* With the lock. */
-static void decide(struct sl__place *place) {
-    if (place->wanted && place->current == NULL) {
+static void decide(struct sl__place *place, bool starts) {
+    if (starts && place->wanted && place->current == NULL) {
         struct sl__occupant *occupant = &place->occupants[0];
         occupant->role = SL__ROLE_CURRENT;
         occupant->start_due = true;
@@ -132,15 +141,17 @@ void sl__size_adjust(struct sl_pool *pool) {
     pthread_mutex_lock(&pool->lock);
     pool->adjust_posted = false;
     bool works = !pool->stopping_all && (pool->phase == SL__POOL_STARTING || pool->phase == SL__POOL_OPEN);
+    bool starts =
+        works && sl__breaker_closed(&pool->breaker); /* else the breaker starts one, and looks here when it is closed */
     for (uint32_t i = 0; works && i < pool->place_count; i++) {
-        decide(pool->places[i]);
+        decide(pool->places[i], starts);
     }
     uint32_t place_count = pool->place_count;
     pthread_mutex_unlock(&pool->lock);
     for (uint32_t i = 0; works && i < place_count * 2; i++) {
         carry_out(&pool->places[i / 2]->occupants[i % 2]);
     }
-    if (works) {
+    if (starts) {
         admit_more(pool);
     }
 }

@@ -50,6 +50,7 @@ static void worker_ready(void *context, uint32_t worker, const struct sl__life *
         pthread_cond_broadcast(&pool->changed);
     }
     sl__allot_put(&pool->allot, worker);
+    sl__breaker_ready(pool);
     sl__allot_ring(&pool->allot);
     pthread_mutex_unlock(&pool->lock);
 }
@@ -89,19 +90,6 @@ static void note_failure(struct sl_pool *pool, const struct sl_error *death) {
     sl_error_copy(&pool->failure, death);
 }
 
-/* With the lock held: the restart budget is spent. */
-static void fail_pool(struct sl_pool *pool, const struct sl_error *death, uint32_t spent) {
-    note_failure(pool, death);
-    /* The message is made aside: it quotes the death's. */
-    char message[SL_ERROR_MESSAGE_SIZE];
-    snprintf(message, sizeof(message),
-             "pool %s has given up: %u deaths of workers within %u ms, restart_max is %u. The last: %.*s", pool->name,
-             spent, pool->restart_window_ms, pool->budget.restart_max, SL_ERROR_MESSAGE_SIZE - 160, death->message);
-    snprintf(pool->failure.message, sizeof(pool->failure.message), "%s", message);
-    pool->phase = SL__POOL_FAILED;
-    sl__allot_ring_all(&pool->allot);
-}
-
 /*
  * Backoff is against workers that die of themselves, again and again, while they start. One that was given a request did start; what
  * it died of most likely came with the request, and the next one should not have to wait for that.
@@ -114,11 +102,12 @@ static bool was_a_success(const struct sl__incarnation *incarnation, const struc
 }
 
 /* With the lock held. */
-static uint64_t decide(struct sl__occupant *occupant, const struct sl__death *death, bool *failed_now) {
+static uint64_t decide(struct sl__occupant *occupant, const struct sl__death *death) {
     struct sl__place *place = occupant->place;
     struct sl_pool *pool = place->pool;
     const struct sl__incarnation *incarnation = occupant->incarnation;
-    if (pool->phase == SL__POOL_CLOSING || pool->phase == SL__POOL_FAILED) {
+    pool->stats.start_failure_count += death->was_ready ? 0 : 1;
+    if (pool->phase == SL__POOL_CLOSING) {
         return SL__NO_RESTART;
     }
     if (pool->phase == SL__POOL_STARTING && !place->ever_ready) {
@@ -129,50 +118,32 @@ static uint64_t decide(struct sl__occupant *occupant, const struct sl__death *de
         pthread_cond_broadcast(&pool->changed);
         return SL__NO_RESTART;
     }
-    if (incarnation != NULL && incarnation->killed && incarnation->blameless) {
-        return 0;
-    }
-    pool->stats.death_count++;
-    uint64_t now = sl__clock_now_ns();
-    if (!sl__budget_spend(&pool->budget, now)) {
-        *failed_now = true;
-        fail_pool(pool, &death->error, sl__budget_spent(&pool->budget, now));
+    bool blameless = incarnation != NULL && incarnation->killed && incarnation->blameless;
+    pool->stats.death_count += blameless ? 0 : 1;
+    if (!sl__breaker_death(pool, occupant, &death->error)) {
         return SL__NO_RESTART;
     }
-    return sl__backoff_next(&occupant->backoff, pool->restart_backoff_ms, was_a_success(incarnation, death));
-}
-
-static void give_up_others(struct sl_pool *pool, const struct sl__occupant *except) {
-    for (uint32_t i = 0; i < pool->place_count; i++) {
-        for (int k = 0; k < 2; k++) {
-            struct sl__occupant *occupant = &pool->places[i]->occupants[k];
-            if (occupant != except && occupant->worker != NULL) {
-                sl__worker_give_up(occupant->worker);
-            }
-        }
+    if (blameless) {
+        return 0;
     }
+    return sl__backoff_next(&occupant->backoff, pool->restart_backoff_ms, was_a_success(incarnation, death));
 }
 
 static uint64_t worker_gone(void *context, uint32_t worker, const struct sl__death *death) {
     struct sl__occupant *occupant = context;
     struct sl_pool *pool = occupant->place->pool;
-    bool failed_now = false;
     (void)worker;
     sl__size_admitted(occupant);
     pthread_mutex_lock(&pool->lock);
     struct sl__incarnation *incarnation = occupant->incarnation, *last = NULL;
     /* Before the lease is lost: its holder could release it, and its lane is looked at here. */
-    uint64_t delay_ms = death->wanted ? SL__NO_RESTART : decide(occupant, death, &failed_now);
+    uint64_t delay_ms = death->wanted ? SL__NO_RESTART : decide(occupant, death);
     occupant->incarnation = NULL;
     if (incarnation != NULL) {
         last = end_incarnation(pool, incarnation, &death->error);
     }
     pthread_mutex_unlock(&pool->lock);
     sl__incarnation_destroy(last);
-    if (failed_now) {
-        sl__log_host(&pool->runtime->log, SL_LOG_ERROR, pool->name, UINT32_MAX, 0, "%s", pool->failure.message);
-        give_up_others(pool, occupant);
-    }
     return delay_ms;
 }
 
@@ -183,6 +154,7 @@ static void worker_stopped(void *context, uint32_t worker) {
     sl__size_admitted(occupant);
     pthread_mutex_lock(&pool->lock);
     occupant->stopping = false;
+    sl__breaker_left(pool, occupant);
     if (pool->stopping_all) {
         pool->occupied_count--;
         pthread_cond_broadcast(&pool->changed);

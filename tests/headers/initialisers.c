@@ -22,10 +22,11 @@ int main(void) {
     if (runtime.size != sizeof(runtime) || runtime.lane_max != 1024) {
         return 3;
     }
-    if (pool.size != sizeof(pool) || pool.depth_max != 128 || pool.stop_timeout_ms != 2000) {
+    if (pool.size != sizeof(pool) || pool.depth_max != 128 || pool.stop_timeout_ms != 2000 ||
+        pool.start_failure_max != 5 || pool.circuit_cooldown_ms != 1000) {
         return 4;
     }
-    if (stats.size != sizeof(stats) || stats.protocol_error_count != 0) {
+    if (stats.size != sizeof(stats) || stats.protocol_error_count != 0 || stats.circuit != SL_CIRCUIT_CLOSED) {
         return 5;
     }
     if (dispatch.size != sizeof(dispatch) || dispatch.batch_size != 64 || dispatch.max_in_flight != 8 ||

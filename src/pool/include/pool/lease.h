@@ -22,6 +22,7 @@ struct sl__lease {
     struct sl__lane *lane;
     uint32_t worker; /* index, 0 .. worker_count-1 */
     uint32_t generation;
+    bool trial; /* the circuit is half-open, and this lease decides: see sl__pool_answered. The holder's to read */
     struct sl__spin spin;  /* for who waits for this lane alone: what spinning was worth to the holders before */
     _Atomic uint32_t lost; /* 1: the worker is dead and reaped; `death` is complete (acquire load) */
     struct sl_error death; /* code worker_crashed, or what sl__pool_kill was told; exit status or signal, stderr tail */
@@ -46,13 +47,17 @@ uint32_t sl__pool_processors(const struct sl_pool *pool);
  *   SL_OK              *lease is the caller's, and the waiter's bell rings when its worker dies; the waiter is no longer queued
  *   SL_E_AGAIN         none now; the waiter is queued and its bell rings when it is worth asking again
  *   pool_exhausted     waiter_max threads are waiting already
- *   circuit_open       the pool has failed for good; the error says of what
+ *   circuit_open       the workers keep dying; the error says of what, and when the next attempt is made. While the circuit is half-open one
+ *                      caller gets a lane, of whichever worker there is
  *   closed             the pool is being destroyed
  */
 enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, uint32_t worker,
                               struct sl__lease **lease, struct sl_error *error);
 /* Takes the waiter out of the queue. Harmless when it is not queued. Must be called before its memory goes. */
 void sl__pool_forget_waiter(struct sl_pool *pool, struct sl__waiter *waiter);
+
+/* A lease that is a trial has had its first batch answered. */
+void sl__pool_answered(struct sl_pool *pool, struct sl__lease *lease);
 
 /* Gives the lease back; the lane must have nothing outstanding unless the lease is lost or its worker was killed. `batches` is added to the statistics. */
 void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t batches);
