@@ -27,3 +27,9 @@ uint64_t sl__clock_deadline_ms(uint64_t timeout_ms) {
     }
     return now + timeout_ms * 1000000u;
 }
+
+uint64_t sl__clock_wall_ns(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now); /* cannot fail, as above */
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}

@@ -13,6 +13,9 @@ uint64_t sl__clock_now_ns(void);
  */
 uint64_t sl__clock_tick_ns(void);
 
+/** Nanoseconds since 1970, as the machine believes: may jump. For what outlives processes. */
+uint64_t sl__clock_wall_ns(void);
+
 /** The moment `timeout_ms` from now; 0 (no deadline) when `timeout_ms` is 0. */
 uint64_t sl__clock_deadline_ms(uint64_t timeout_ms);
 

@@ -31,6 +31,8 @@ enum sl__sys_call {
     SL__CALL_PIDFD_OPEN,
     SL__CALL_PIDFD_SIGNAL,
     SL__CALL_WAITID,
+    SL__CALL_DIRECTORY, /* mkdir, open and flock of directories */
+    SL__CALL_FILE,      /* open and fallocate of named files */
     SL__CALL_COUNT_
 };
 
