@@ -6,6 +6,7 @@
 #define SLITHER_POOL_H
 
 #include <slither/base.h>
+#include <slither/death.h>
 #include <slither/error.h>
 
 SL_BEGIN_DECLS
@@ -64,6 +65,31 @@ struct sl_pool_options {
     enum sl_template template_use; /**< default SL_TEMPLATE_AUTO */
 
     /*
+     * Memory. A worker that wants more gets MemoryError in Python where the limit is RLIMIT_DATA; in a control group the kernel kills it. Either is
+     * reported as out_of_memory.
+     */
+    uint64_t memory_max_bytes; /**< 0 (default): no limit; else at least 32 MiB */
+    /**
+     * directory of a control group, version 2, that is delegated to this process with the memory controller enabled for its children: each
+     * worker gets one of its own in it. NULL (default): memory_max_bytes is RLIMIT_DATA.
+     */
+    const char *cgroup;
+
+    /*
+     * Hangs. A worker whose batch is past its timeout is asked what it is doing and for its Python stack, at most stack_timeout_ms, then gets
+     * SIGTERM when term_grace_ms is not 0, and SIGKILL after that. Each of these is at most a day.
+     */
+    uint32_t stack_timeout_ms; /**< 0: it is not asked; default 200 */
+    uint32_t term_grace_ms;    /**< default 0: no SIGTERM */
+    /** a worker that runs a batch is asked for a sign of life this often; default 1000; 0: never */
+    uint32_t heartbeat_ms;
+    /**
+     * one that has not given it for so long is killed, whatever the timeout of its batch, and the error is worker_killed_timeout; default 30000;
+     * 0: never
+     */
+    uint32_t heartbeat_timeout_ms;
+
+    /*
      * Circuit. It opens when restart_max is passed, or after start_failure_max starts in a row that failed. While it is open calls fail at once; after a
      * cool-down, which doubles each time up to 30 s, one worker is started and one call is let through: its success closes
      * the circuit.
@@ -75,7 +101,8 @@ struct sl_pool_options {
 #define SL_POOL_OPTIONS_INIT                                                                                         \
     {                                                                                                                \
         sizeof(struct sl_pool_options), "pool", 0, NULL, NULL, NULL, NULL, NULL, 30000, 2000, 1000, 10000, 50, 1024, \
-            (uint64_t)1 << 20, (uint64_t)1 << 30, (uint64_t)64 << 20, 128, false, SL_TEMPLATE_AUTO, 5, 1000          \
+            (uint64_t)1 << 20, (uint64_t)1 << 30, (uint64_t)64 << 20, 128, false, SL_TEMPLATE_AUTO, 0, NULL, 200, 0, \
+            1000, 30000, 5, 1000                                                                                     \
     }
 
 /**
@@ -114,15 +141,50 @@ struct sl_pool_stats {
     uint64_t template_start_count; /**< templates that have got ready; 0: the pool has none, or it is unfit */
     bool template_ready;           /**< workers that are started now are forked */
     enum sl_circuit circuit;
-    uint64_t circuit_open_count;  /**< times that it has opened */
-    uint64_t start_failure_count; /**< starts that did not get as far as ready */
+    uint64_t circuit_open_count;           /**< times that it has opened */
+    uint64_t start_failure_count;          /**< starts that did not get as far as ready */
+    uint64_t deaths[SL_DEATH_CAUSE_COUNT]; /**< by enum sl_death_cause; those of recycling and stopping are none */
 };
 
-#define SL_POOL_STATS_INIT \
-    { sizeof(struct sl_pool_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, SL_CIRCUIT_CLOSED, 0, 0 }
+#define SL_POOL_STATS_INIT                                                                               \
+    {                                                                                                    \
+        sizeof(struct sl_pool_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, SL_CIRCUIT_CLOSED, 0, 0, { \
+            0                                                                                            \
+        }                                                                                                \
+    }
 
 /** A consistent snapshot. Any thread. */
 SL_API void sl_pool_stats(struct sl_pool *pool, struct sl_pool_stats *stats);
+
+/** Death certificates that a pool keeps: of the last ones that died. */
+#define SL_POOL_DEATHS_MAX 64
+
+/**
+ * Copies of the certificates of the last deaths, newest first, at most `count_max`; returns how many. The caller releases each with
+ * sl_death_destroy(). Any thread.
+ */
+SL_API uint32_t sl_pool_deaths(struct sl_pool *pool, struct sl_death **deaths, uint32_t count_max);
+
+/** One worker as it is now. */
+struct sl_worker_info {
+    size_t size;         /**< sizeof(struct sl_worker_info) */
+    const char *state;   /**< name of a state in docs/supervision.md; static storage */
+    int64_t pid;         /**< or 0 */
+    uint32_t generation; /**< lives so far */
+    bool busy;           /**< leased to a dispatch */
+    bool successor;      /**< another is being started to replace it */
+    uint64_t age_ms;     /**< since ready */
+    uint64_t batch_count;
+    uint64_t rss_bytes;        /**< at the last heartbeat; 0: not known */
+    enum sl_activity activity; /**< at the last heartbeat */
+    uint64_t heard_ms;         /**< since it last gave a sign of life */
+};
+
+#define SL_WORKER_INFO_INIT \
+    { sizeof(struct sl_worker_info), NULL, 0, 0, false, false, 0, 0, 0, SL_ACTIVITY_UNKNOWN, 0 }
+
+/** Fills in `info` about a worker, counted from 0; not_found when there is none of that number. Any thread. */
+SL_API SL_MUST_CHECK enum sl_code sl_pool_worker(struct sl_pool *pool, uint32_t worker, struct sl_worker_info *info);
 
 /** Process id of a worker, or 0 when it is not running now. It may be gone by the time the caller uses it. */
 SL_API int64_t sl_pool_worker_pid(struct sl_pool *pool, uint32_t worker);

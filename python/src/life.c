@@ -20,14 +20,19 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/macros.h"
 #include "lane/handshake.h"
 #include "sys/descriptor.h"
 #include "sys/packet.h"
 #include "sys/process.h"
 #include "wire/writer.h"
+
+#define CONFIG_FDS (SL__LANE_FDS + SL__CONFIG_FDS_EXTRA)
+#define WATCHER_STACK (256u << 10) /* it counts as data of the process, which may be limited */
 
 struct sl__life *sl__life(void) {
     static struct sl__life life;
@@ -40,13 +45,32 @@ static void end_at_once(void) {
     _exit(0);
 }
 
-static bool is_stop(const uint8_t *packet, size_t size) {
-    struct sl_value message, type;
+static bool is_type(struct sl_value message, const char *name) {
+    struct sl_value type;
     const char *text;
     size_t text_size;
-    return sl_value_check(packet, size, NULL, &message, NULL) == SL_OK && sl_value_type(message) == SL_TYPE_MAP &&
-           sl_value_get(message, "type", &type) == SL_OK && sl_value_str(type, &text, &text_size) == SL_OK &&
-           text_size == 4 && memcmp(text, "stop", 4) == 0;
+    return sl_value_get(message, "type", &type) == SL_OK && sl_value_str(type, &text, &text_size) == SL_OK &&
+           text_size == strlen(name) && memcmp(text, name, text_size) == 0;
+}
+
+static bool read_number(struct sl_value message, const char *key, uint64_t max, uint64_t *out) {
+    struct sl_value value;
+    return sl_value_get(message, key, &value) == SL_OK && sl_value_uint(value, out) == SL_OK && *out <= max;
+}
+
+static void hear(const uint8_t *packet, size_t size) {
+    struct sl__life *life = sl__life();
+    struct sl_value message;
+    uint64_t number, stack_ms;
+    if (sl_value_check(packet, size, NULL, &message, NULL) != SL_OK || sl_value_type(message) != SL_TYPE_MAP)
+        return;
+    if (is_type(message, "stop")) {
+        atomic_store(&life->stop, 1);
+        sl__lane_interrupt(life->lane);
+    } else if (is_type(message, "ask") && read_number(message, "number", UINT64_MAX, &number) &&
+               read_number(message, "stack_ms", UINT32_MAX, &stack_ms)) {
+        sl__ask_answer(number, stack_ms);
+    }
 }
 
 int sl__host_open(void) {
@@ -67,7 +91,6 @@ int sl__host_open(void) {
 
 static void *watch(void *unused) {
     (void)unused;
-    struct sl__life *life = sl__life();
     static uint8_t packet[SL__MESSAGE_MAX];
     struct pollfd watched[] = {{.fd = SL__WORKER_FD, .events = POLLIN}, {.fd = sl__host_open(), .events = POLLIN}};
     for (;;) {
@@ -82,10 +105,7 @@ static void *watch(void *unused) {
             continue;
         if (code != SL_OK)
             end_at_once();
-        if (is_stop(packet, size)) {
-            atomic_store(&life->stop, 1);
-            sl__lane_interrupt(life->lane);
-        }
+        hear(packet, size);
     }
     return NULL;
 }
@@ -100,6 +120,7 @@ static int start_watcher(void) {
     if (status != 0)
         return status;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    (void)pthread_attr_setstacksize(&attributes, WATCHER_STACK);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     status = pthread_create(&thread, &attributes, watch, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -109,14 +130,9 @@ static int start_watcher(void) {
 
 /* ---- the first message --------------------------------------------------------------------------------------- */
 
-static bool read_number(struct sl_value message, const char *key, uint64_t max, uint64_t *out) {
-    struct sl_value value;
-    return sl_value_get(message, key, &value) == SL_OK && sl_value_uint(value, out) == SL_OK && *out <= max;
-}
-
 /* Takes what the lane needs out of the config message. NULL, or the key that is missing or unfit. */
 static const char *read_config(struct sl_value message, uint64_t *protocol, uint64_t *layout,
-                               struct sl__lane_config *config) {
+                               struct sl__lane_config *config, uint64_t *memory_max) {
     uint64_t worker, generation, depth_max;
     if (!read_number(message, "protocol", UINT64_MAX, protocol))
         return "protocol";
@@ -132,6 +148,8 @@ static const char *read_config(struct sl_value message, uint64_t *protocol, uint
         return "payload_bytes_max";
     if (!read_number(message, "depth_max", SL_DEPTH_MAX_LIMIT, &depth_max) || depth_max == 0)
         return "depth_max";
+    if (!read_number(message, "memory_max", UINT64_MAX, memory_max))
+        return "memory_max";
     config->limits = (struct sl_limits)SL_LIMITS_INIT;
     config->limits.depth_max = (uint32_t)depth_max;
     config->lane = (uint32_t)worker;
@@ -148,11 +166,20 @@ static PyObject *raise_error(struct sl__state *state, const struct sl_error *err
     return sl__raise(state, error->code, "%s", error->message);
 }
 
+/* What goes beyond it is refused by the kernel, which makes MemoryError of it in Python. */
+static void limit_memory(uint64_t bytes) {
+    struct rlimit limit;
+    if (bytes > 0 && getrlimit(RLIMIT_DATA, &limit) == 0) {
+        limit.rlim_cur = SL_MIN((rlim_t)bytes, limit.rlim_max);
+        (void)setrlimit(RLIMIT_DATA, &limit);
+    }
+}
+
 /* Checks the message and attaches the lane. Takes over the descriptors. */
 static int attach(struct sl__state *state, struct sl_value message, int *fds, size_t fd_count) {
     struct sl__lane_config config = {0};
-    uint64_t protocol = 0, layout = 0;
-    const char *wrong = read_config(message, &protocol, &layout, &config);
+    uint64_t protocol = 0, layout = 0, memory_max = 0;
+    const char *wrong = read_config(message, &protocol, &layout, &config, &memory_max);
     if (wrong != NULL && protocol == SL__PROTOCOL)
         sl__raise(state, SL_E_PROTOCOL, "the host's first message has no usable '%s'", wrong);
     else if (protocol != SL__PROTOCOL || layout != sl__lane_layout())
@@ -162,9 +189,9 @@ static int attach(struct sl__state *state, struct sl_value message, int *fds, si
             "package protocol %d with layout %llx; set SLITHER_PACKAGE_PATH to the package of this build",
             (unsigned long long)protocol, (unsigned long long)layout, SL__PROTOCOL,
             (unsigned long long)sl__lane_layout());
-    else if (fd_count != SL__LANE_FDS)
+    else if (fd_count != CONFIG_FDS)
         sl__raise(state, SL_E_PROTOCOL, "the host's first message came with %zu descriptors instead of %d", fd_count,
-                  SL__LANE_FDS);
+                  CONFIG_FDS);
     if (PyErr_Occurred()) {
         close_all(fds, fd_count);
         return -1;
@@ -174,9 +201,12 @@ static int attach(struct sl__state *state, struct sl_value message, int *fds, si
     if (sl__lane_attach(fds, &config, &life->lane, &error) != SL_OK) {
         raise_error(state, &error);
         sl_error_finish(&error);
+        sl__close(&fds[SL__LANE_FDS]);
         return -1;
     }
     life->depth_max = config.limits.depth_max;
+    sl__box_install(fds[SL__LANE_FDS]);
+    limit_memory(memory_max);
     return 0;
 }
 
@@ -191,12 +221,12 @@ PyObject *sl__worker_connect(PyObject *module, PyObject *unused) {
     uint8_t *packet = PyMem_Malloc(SL__MESSAGE_MAX);
     if (packet == NULL)
         return PyErr_NoMemory();
-    int fds[SL__LANE_FDS];
+    int fds[CONFIG_FDS];
     size_t size = 0, fd_count = 0;
     struct sl_error error = SL_ERROR_INIT;
     enum sl_code code;
     Py_BEGIN_ALLOW_THREADS;
-    code = sl__packet_receive(SL__WORKER_FD, packet, SL__MESSAGE_MAX, &size, fds, SL__LANE_FDS, &fd_count, 0, &error);
+    code = sl__packet_receive(SL__WORKER_FD, packet, SL__MESSAGE_MAX, &size, fds, CONFIG_FDS, &fd_count, 0, &error);
     Py_END_ALLOW_THREADS;
     PyObject *config = NULL;
     struct sl_value message;
@@ -264,6 +294,7 @@ PyObject *sl__worker_forked(PyObject *module, PyObject *unused) {
     if (life->lane != NULL && !life->forked) {
         int fd = SL__WORKER_FD;
         sl__close(&fd);
+        sl__box_leave();
         life->forked = true;
     }
     Py_INCREF(Py_None);

@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include <slither/death.h>
 #include <slither/value.h>
 
 #include "lane/lane.h"
@@ -143,6 +144,8 @@ int sl__encode_raise_writer(struct sl__state *state, const struct sl_writer *wri
 struct sl__life {
     struct sl__lane *lane; /* NULL: not a worker, or not connected yet */
     _Atomic uint32_t stop; /* the host has asked to stop */
+    _Atomic uint32_t idle; /* the main thread waits for a batch; this and the next are for the watcher to see */
+    _Atomic uint64_t batch_number;
     uint32_t depth_max;
     bool forked;   /* this is a forked child of a worker */
     bool template; /* this is a template */
@@ -153,6 +156,17 @@ struct sl__life *sl__life(void);
  * when the host has ended.
  */
 int sl__host_open(void);
+
+/* ask.c: what the host wants to know of a worker. */
+/* Makes the interpreter write stacks into a black box; takes over the descriptor. From then on sl__ask_answer may be called. Main thread. */
+void sl__box_install(int fd);
+/* In a forked child: what it has to say goes to its stderr. */
+void sl__box_leave(void);
+/* Finds out what the main thread does, and sends it. `stack_ms`: for how long its stack may be waited for; 0: it is not wanted. Any other thread. */
+void sl__ask_answer(uint64_t number, uint64_t stack_ms);
+/* Two signals that few programs take; see docs/supervision.md. */
+#define SL__STACK_SIGNAL (SIGRTMAX - 6)
+#define SL__NUDGE_SIGNAL (SIGRTMAX - 5)
 
 /* Functions of the module. */
 PyObject *sl__worker_connect(PyObject *module, PyObject *unused);

@@ -442,12 +442,15 @@ static int serve(struct server *server) {
         struct sl_error error = SL_ERROR_INIT;
         enum sl_code code = sl__lane_take(server->lane, &request, &error);
         if (code == SL_OK) {
+            atomic_store_explicit(&life->batch_number, request.sequence, memory_order_relaxed);
             if (run_request(server, &request) < 0)
                 return -1;
         } else if (code == SL_E_AGAIN) {
             run_signal_handlers();
             Py_BEGIN_ALLOW_THREADS;
+            atomic_store_explicit(&life->idle, 1, memory_order_relaxed);
             sl__lane_wait_request(server->lane, &life->stop);
+            atomic_store_explicit(&life->idle, 0, memory_order_relaxed);
             Py_END_ALLOW_THREADS;
             run_signal_handlers();
         } else {

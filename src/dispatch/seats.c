@@ -334,6 +334,14 @@ static void release(struct sl__run *run, struct sl__seat *seat) {
     run->held_seats--;
 }
 
+static void blame(struct sl__run *run, struct sl__seat *seat, const struct sl__batch *batch) {
+    uint64_t ids[SL_DEATH_ITEMS];
+    for (uint32_t i = 0; i < SL_MIN(batch->count, (uint32_t)SL_DEATH_ITEMS); i++) {
+        ids[i] = batch->entries[i].id;
+    }
+    sl__pool_blame(run->pool, seat->lease, ids, batch->count);
+}
+
 static void settle_lost(struct sl__run *run, struct sl__seat *seat, uint64_t now) {
     struct sl__lane *lane = seat->lease->lane;
     if (!seat->condemned) {
@@ -359,6 +367,7 @@ static void settle_lost(struct sl__run *run, struct sl__seat *seat, uint64_t now
         run->flying_count--;
         if (blamed) {
             run->report->batch_count++;
+            blame(run, seat, batch);
             sl__settle_failure(run, batch, death, base, now);
         } else {
             sl__settle_requeue(run, batch, death, base, now);

@@ -74,6 +74,7 @@ enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, u
         SL_ASSERT(incarnation != NULL && !incarnation->leased);
         incarnation->leased = true;
         incarnation->bell = waiter->bell;
+        sl__pulse_wake(pool);
         pool->leased_count++;
         *lease = &incarnation->lease;
     } else if (!open) {
@@ -123,18 +124,35 @@ bool sl__pool_foreign(const struct sl_pool *pool) {
 
 /* ---- kill and release ----------------------------------------------------------------------------------------- */
 
-/* With the lock held: a process that is being reaped is marked under it first, so the signal cannot reach another. */
-static void kill_locked(struct sl_pool *pool, struct sl__incarnation *incarnation, enum sl_code cause, const char *why,
-                        bool blameless) {
+static enum sl_death_cause death_cause_of(enum sl_code cause) {
+    switch (cause) {
+    case SL_E_WORKER_TIMEOUT:
+        return SL_DEATH_TIMEOUT;
+    case SL_E_CANCELLED:
+    case SL_E_CLOSED:
+        return SL_DEATH_CANCELLED;
+    default:
+        return SL_DEATH_PROTOCOL;
+    }
+}
+
+void sl__incarnation_kill(struct sl_pool *pool, struct sl__incarnation *incarnation, enum sl_code cause,
+                          enum sl_death_cause death_cause, const char *why, bool blameless) {
     if (incarnation->killed || incarnation->reaped) {
         return;
     }
     incarnation->killed = true;
     incarnation->cause = cause;
+    incarnation->death_cause = death_cause;
+    /* One that hangs is of use as long as it lives: it can still say where. */
+    incarnation->asked = death_cause == SL_DEATH_TIMEOUT &&
+                         (pool->worker_config.stack_timeout_ms > 0 || pool->worker_config.term_grace_ms > 0);
     incarnation->blameless = blameless;
     snprintf(incarnation->why, sizeof(incarnation->why), "%s", why != NULL ? why : sl_code_text(cause));
     incarnation->why[sl__utf8_valid_size(incarnation->why, strlen(incarnation->why))] = '\0';
-    sl__life_kill(&incarnation->life);
+    if (!incarnation->asked) {
+        sl__life_kill(&incarnation->life);
+    }
     /* Somebody has to give up waiting when even that does not end it. */
     struct sl__occupant *occupant = incarnation->occupant;
     if (!occupant->kill_posted) {
@@ -150,7 +168,7 @@ void sl__pool_kill(struct sl_pool *pool, struct sl__lease *lease, enum sl_code c
     if (!incarnation->killed && !incarnation->reaped && cause == SL_E_PROTOCOL) {
         pool->stats.protocol_error_count++;
     }
-    kill_locked(pool, incarnation, cause, why, blameless);
+    sl__incarnation_kill(pool, incarnation, cause, death_cause_of(cause), why, blameless);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -172,7 +190,8 @@ void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t ba
         }
         if (!incarnation->killed && sl__lane_outstanding(lease->lane) > 0) {
             /* The next holder would get replies to questions that it did not ask. */
-            kill_locked(pool, incarnation, SL_E_CANCELLED, "its lane was given back before it had answered", true);
+            sl__incarnation_kill(pool, incarnation, SL_E_CANCELLED, SL_DEATH_CANCELLED,
+                                 "its lane was given back before it had answered", true);
         }
         if (incarnation->retired) {
             if (lease->trial) {
@@ -198,6 +217,14 @@ void sl__pool_answered(struct sl_pool *pool, struct sl__lease *lease) {
         sl__breaker_answered(pool);
     }
     pthread_mutex_unlock(&pool->lock);
+}
+
+void sl__pool_blame(struct sl_pool *pool, struct sl__lease *lease, const uint64_t *ids, uint32_t count) {
+    SL_ASSERT(atomic_load_explicit(&lease->lost, memory_order_relaxed) != 0);
+    if (lease->death.death != NULL) {
+        sl__death_set_items(lease->death.death, ids, count);
+        sl__tally_blame(&pool->tally, lease->worker, lease->generation, ids, count);
+    }
 }
 
 void sl__pool_count_stale(struct sl_pool *pool, uint64_t count) {

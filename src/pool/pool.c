@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "sys/clock.h"
 #include "sys/processors.h"
 
 #define WORKER_MAX SL__PLACE_MAX
@@ -15,6 +16,8 @@
 #define SEGMENT_MIN ((uint64_t)64 << 10)
 #define SEGMENT_MAX ((uint64_t)1 << 30)
 #define PAYLOAD_LIMIT ((uint64_t)1 << 30)
+#define MEMORY_MIN ((uint64_t)32 << 20) /* an interpreter needs about half of it */
+#define NS_PER_MS 1000000u
 #define TIMEOUT_MAX_MS (24u * 60 * 60 * 1000)
 
 /* ---- options -------------------------------------------------------------------------------------------------- */
@@ -41,6 +44,11 @@ static enum sl_code check_options(const struct sl_pool_options *options, struct 
         {"payload_bytes_max", options->payload_bytes_max, SEGMENT_MIN, PAYLOAD_LIMIT},
         {"payload_cache_bytes", options->payload_cache_bytes, 0, UINT64_MAX},
         {"depth_max", options->depth_max, 1, SL_DEPTH_MAX_LIMIT},
+        {"memory_max_bytes", options->memory_max_bytes, options->memory_max_bytes > 0 ? MEMORY_MIN : 0, INT64_MAX},
+        {"stack_timeout_ms", options->stack_timeout_ms, 0, TIMEOUT_MAX_MS},
+        {"term_grace_ms", options->term_grace_ms, 0, TIMEOUT_MAX_MS},
+        {"heartbeat_ms", options->heartbeat_ms, 0, TIMEOUT_MAX_MS},
+        {"heartbeat_timeout_ms", options->heartbeat_timeout_ms, 0, TIMEOUT_MAX_MS},
         {"start_failure_max", options->start_failure_max, 1, SL__START_FAILURE_LIMIT},
         {"circuit_cooldown_ms", options->circuit_cooldown_ms, 1, SL__COOLDOWN_MAX_MS},
     };
@@ -111,6 +119,9 @@ static void start_workers(void *context) {
         .pool = pool->name,
         .start_timeout_ms = start->options->start_timeout_ms,
         .stop_timeout_ms = start->options->stop_timeout_ms,
+        .stack_timeout_ms = start->options->stack_timeout_ms,
+        .term_grace_ms = start->options->term_grace_ms,
+        .memory_max_bytes = start->options->memory_max_bytes,
         .lane =
             {
                 .segment_bytes = start->options->segment_bytes,
@@ -120,6 +131,9 @@ static void start_workers(void *context) {
             },
     };
     start->code = sl__breaker_start(pool, start->error);
+    if (start->code == SL_OK) {
+        start->code = sl__pulse_init(pool, start->error);
+    }
     if (start->code == SL_OK && pool->spec.template_argv != NULL) {
         start_template(start);
         pool->worker_config.template = pool->template;
@@ -161,6 +175,7 @@ static void destroy_workers(void *context) {
         sl__worker_destroy(occupant->worker);
         occupant->worker = NULL;
     }
+    sl__pulse_finish(pool);
     sl__template_destroy(pool->template);
     pool->template = NULL;
     sl__breaker_stop(pool);
@@ -169,6 +184,7 @@ static void destroy_workers(void *context) {
 /* ---- creation and destruction --------------------------------------------------------------------------------- */
 
 static void free_pool(struct sl_pool *pool) {
+    sl__tally_finish(&pool->tally);
     sl__allot_finish(&pool->allot);
     sl__budget_finish(&pool->budget);
     sl__spec_finish(&pool->spec);
@@ -188,6 +204,9 @@ static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_po
     }
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->changed, NULL);
+    sl__tally_init(&pool->tally);
+    pool->pulse.every_ms = options->heartbeat_ms;
+    pool->pulse.timeout_ns = (uint64_t)options->heartbeat_timeout_ms * 1000000;
     pool->runtime = runtime;
     pool->worker_min = pool->worker_max = pool->wanted_count = options->worker_count;
     pool->start_parallel_max = 2 * sl__processor_count();
@@ -339,8 +358,47 @@ void sl_pool_stats(struct sl_pool *pool, struct sl_pool_stats *out) {
     stats.circuit = sl__circuit_shown(&pool->breaker.circuit);
     stats.circuit_open_count = pool->breaker.circuit.open_count;
     pthread_mutex_unlock(&pool->lock);
+    sl__tally_counts(&pool->tally, stats.deaths);
     stats.size = SL_MIN(out->size, sizeof(stats));
     memcpy(out, &stats, stats.size);
+}
+
+uint32_t sl_pool_deaths(struct sl_pool *pool, struct sl_death **deaths, uint32_t count_max) {
+    return sl__tally_copy(&pool->tally, deaths, count_max);
+}
+
+/* With the lock. */
+static void look(const struct sl__occupant *occupant, struct sl_worker_info *info) {
+    const struct sl__incarnation *incarnation = occupant->incarnation;
+    info->state = sl__worker_state_name(sl__worker_state(occupant->worker));
+    info->pid = sl__worker_pid(occupant->worker);
+    if (incarnation != NULL) {
+        uint64_t now = sl__clock_now_ns();
+        info->generation = incarnation->life.generation;
+        info->busy = incarnation->leased;
+        info->age_ms = (now - incarnation->ready_ns) / NS_PER_MS;
+        info->batch_count = incarnation->batch_count;
+        info->rss_bytes = incarnation->rss_bytes;
+        info->activity = incarnation->activity;
+        info->heard_ms = (now - incarnation->heard_ns) / NS_PER_MS;
+    }
+}
+
+enum sl_code sl_pool_worker(struct sl_pool *pool, uint32_t worker, struct sl_worker_info *out) {
+    struct sl_worker_info info = SL_WORKER_INFO_INIT;
+    info.state = sl__worker_state_name(SL__WORKER_STOPPED);
+    pthread_mutex_lock(&pool->lock);
+    bool found = worker < pool->place_count;
+    if (found && pool->places[worker]->current != NULL && pool->places[worker]->current->worker != NULL) {
+        look(pool->places[worker]->current, &info);
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (!found) {
+        return SL_E_NOT_FOUND;
+    }
+    info.size = SL_MIN(out->size, sizeof(info));
+    memcpy(out, &info, info.size);
+    return SL_OK;
 }
 
 int64_t sl_pool_worker_pid(struct sl_pool *pool, uint32_t worker) {

@@ -20,7 +20,9 @@
 #include "breaker.h"
 #include "loop/runtime.h"
 #include "pool/lease.h"
+#include "pulse.h"
 #include "restart.h"
+#include "tally.h"
 #include "worker/template.h"
 #include "worker/worker.h"
 
@@ -35,11 +37,17 @@ struct sl__incarnation {
     bool retired; /* not to be leased again: its occupant is leaving */
     bool reaped;  /* life.pidfd is of no use any more */
     bool killed;  /* by sl__pool_kill: not to be leased again */
+    bool asked;   /* killed, but is asked first what it was doing */
     bool blameless;
     enum sl_code cause;
+    enum sl_death_cause death_cause;
     char why[SL__WHY_SIZE];
     struct sl__bell *bell; /* of the holder, or NULL */
     uint64_t batch_count;
+    uint64_t ready_ns;
+    uint64_t rss_bytes; /* at the last heartbeat, as what follows */
+    uint64_t heard_ns;
+    enum sl_activity activity;
 };
 
 enum sl__role {
@@ -119,6 +127,8 @@ struct sl_pool {
     struct sl__task adjust_task;
     bool adjust_posted;
     uint32_t leased_count;
+    struct sl__pulse pulse;
+    struct sl__tally tally;
     struct sl_error failure;    /* starting: the first; circuit open: the death that opened it */
     struct sl_pool_stats stats; /* counters only */
     _Atomic uint32_t waiting;   /* allot.waiter_count, to be read without the lock */
@@ -149,6 +159,12 @@ bool sl__size_admit(void *context, uint32_t worker);
 void sl__size_admit_now(struct sl__occupant *occupant);
 void sl__size_admitted(struct sl__occupant *occupant);
 
+/*
+ * With the lock: a process that is being reaped is marked under it first, so the signal cannot reach another. `cause` is what the lease is lost
+ * with, `death_cause` what the certificate says.
+ */
+void sl__incarnation_kill(struct sl_pool *pool, struct sl__incarnation *incarnation, enum sl_code cause,
+                          enum sl_death_cause death_cause, const char *why, bool blameless);
 /* Outside of the lock: unmaps memory. */
 void sl__incarnation_destroy(struct sl__incarnation *incarnation);
 

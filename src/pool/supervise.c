@@ -16,6 +16,7 @@ static struct sl__incarnation *make_incarnation(struct sl__occupant *occupant, c
     if (incarnation != NULL) {
         incarnation->occupant = occupant;
         incarnation->life = *life;
+        incarnation->ready_ns = incarnation->heard_ns = sl__clock_now_ns();
         incarnation->lease.lane = life->lane;
         incarnation->lease.worker = occupant->place->index;
         incarnation->lease.generation = life->generation;
@@ -55,7 +56,8 @@ static void worker_ready(void *context, uint32_t worker, const struct sl__life *
     pthread_mutex_unlock(&pool->lock);
 }
 
-static void worker_reaping(void *context, uint32_t worker, struct sl_error *reason) {
+static void worker_reaping(void *context, uint32_t worker, const char *doing, struct sl_error *reason,
+                           enum sl_death_cause *cause) {
     struct sl__occupant *occupant = context;
     struct sl_pool *pool = occupant->place->pool;
     pthread_mutex_lock(&pool->lock);
@@ -63,8 +65,11 @@ static void worker_reaping(void *context, uint32_t worker, struct sl_error *reas
     if (incarnation != NULL) {
         incarnation->reaped = true;
         if (incarnation->killed) {
-            sl_error_set(reason, incarnation->cause, "%s; worker %u (pid %ld, generation %u) was killed",
-                         incarnation->why, worker, (long)incarnation->life.pid, incarnation->life.generation);
+            bool hung = incarnation->cause == SL_E_WORKER_TIMEOUT;
+            sl_error_set(reason, incarnation->cause, "%s; worker %u (pid %ld, generation %u)%s was killed",
+                         incarnation->why, worker, (long)incarnation->life.pid, incarnation->life.generation,
+                         hung ? doing : "");
+            *cause = incarnation->death_cause;
         }
     }
     pthread_mutex_unlock(&pool->lock);
@@ -129,11 +134,25 @@ static uint64_t decide(struct sl__occupant *occupant, const struct sl__death *de
     return sl__backoff_next(&occupant->backoff, pool->restart_backoff_ms, was_a_success(incarnation, death));
 }
 
+/* Without the lock: the certificate is copied, and an old one released. */
+static void certify(struct sl_pool *pool, const struct sl__incarnation *incarnation, const struct sl__death *death) {
+    struct sl_death *certificate = death->error.death;
+    if (certificate != NULL && incarnation != NULL) {
+        pthread_mutex_lock(&pool->lock);
+        certificate->batch_count = incarnation->batch_count;
+        pthread_mutex_unlock(&pool->lock);
+    }
+    if (certificate != NULL && !death->wanted) {
+        sl__tally_add(&pool->tally, certificate);
+    }
+}
+
 static uint64_t worker_gone(void *context, uint32_t worker, const struct sl__death *death) {
     struct sl__occupant *occupant = context;
     struct sl_pool *pool = occupant->place->pool;
     (void)worker;
     sl__size_admitted(occupant);
+    certify(pool, occupant->incarnation, death);
     pthread_mutex_lock(&pool->lock);
     struct sl__incarnation *incarnation = occupant->incarnation, *last = NULL;
     /* Before the lease is lost: its holder could release it, and its lane is looked at here. */
@@ -170,9 +189,26 @@ void sl__occupant_killed(struct sl__task *task) {
     bool ends = occupant->incarnation != NULL && occupant->incarnation->killed;
     pthread_mutex_unlock(&pool->lock);
     /* `incarnation` changes on this thread only. */
-    if (ends) {
+    if (ends && occupant->incarnation->asked) {
+        sl__worker_condemn(occupant->worker);
+    } else if (ends) {
         sl__worker_killed(occupant->worker);
     }
+}
+
+static void worker_sampled(void *context, uint32_t worker, uint64_t rss_bytes, enum sl_activity activity) {
+    struct sl__occupant *occupant = context;
+    struct sl_pool *pool = occupant->place->pool;
+    (void)worker;
+    uint64_t silence = sl__worker_silence(occupant->worker);
+    pthread_mutex_lock(&pool->lock);
+    struct sl__incarnation *incarnation = occupant->incarnation;
+    if (incarnation != NULL) {
+        incarnation->rss_bytes = rss_bytes;
+        incarnation->activity = activity;
+        incarnation->heard_ns = sl__clock_now_ns() - silence;
+    }
+    pthread_mutex_unlock(&pool->lock);
 }
 
 void sl__pool_template_ready(void *context, bool ready) {
@@ -197,4 +233,5 @@ const struct sl__worker_owner sl__pool_owner = {
     .gone = worker_gone,
     .stopped = worker_stopped,
     .admit = sl__size_admit,
+    .sampled = worker_sampled,
 };

@@ -3,13 +3,15 @@
 #ifndef SLITHER_WORKER_ENGINE_H
 #define SLITHER_WORKER_ENGINE_H
 
+#include "black_box.h"
 #include "child.h"
 #include "lines.h"
+#include "message.h"
 #include "worker/worker.h"
 
 struct sl__worker {
     struct sl__worker_config config;
-    enum sl__worker_state state;
+    _Atomic(enum sl__worker_state) state; /* changed on the loop thread */
     uint32_t generation;
     char who[24]; /* for texts */
     struct sl__child child;
@@ -26,6 +28,18 @@ struct sl__worker {
     uint64_t delay_ms; /* the owner's answer */
     struct sl_error
         reason; /* why it is being killed, or why it cannot start; SL_OK when its end has to speak for itself */
+    enum sl_death_cause cause; /* what that is as a cause of death */
+    struct sl__black_box box;
+    struct sl__questions {
+        uint64_t asked, answered; /* numbers */
+        uint64_t asked_ns;        /* of the oldest question that is open */
+        uint64_t heard_ns;        /* last sign of life */
+        enum sl_activity activity;
+        uint64_t stuck_ms;
+        uint64_t rss_bytes;
+        struct sl_death_sample samples[SL_DEATH_SAMPLES];
+        uint32_t sample_count;
+    } questions;
     struct sl__timer *timer;
     struct sl__watch *exit_watch, *socket_watch, *out_watch, *err_watch;
     struct sl__lines out, err;
@@ -44,10 +58,25 @@ void sl__outputs_drain(struct sl__worker *worker);
 /* Forgets everything, for the next process. */
 void sl__outputs_finish(struct sl__worker *worker);
 
+/* question.c: what it is doing. */
+/* A new life: it has been heard just now. */
+void sl__questions_begin(struct sl__worker *worker);
+/* Asks, also when an earlier question is open. False: it cannot be asked. */
+bool sl__question_ask(struct sl__worker *worker, uint32_t stack_ms);
+/* Takes an answer. False: there was no such question. `*last`: it answers the last one. */
+bool sl__question_take(struct sl__worker *worker, const struct sl__told *told, bool *last);
+/* " was in native code for at least 2.0 s and", or "". */
+void sl__question_text(const struct sl__worker *worker, char *text, size_t size);
+
 /* report.c: what is said about a worker that did not do what it should. */
 void sl__report_late(const struct sl__worker *worker, struct sl_error *error);
+/* How a process ended, and what is known of it, which is `known` only when somebody could learn it. */
+struct sl__ending {
+    struct sl__process_end end;
+    bool known;
+    pid_t pid;
+};
 /* The death report: the reason when there is one, else the way in which the process ended. */
-void sl__report_death(struct sl__worker *worker, const struct sl__process_end *end, bool known, pid_t pid,
-                      struct sl_error *error);
+void sl__report_death(struct sl__worker *worker, const struct sl__ending *ending, struct sl_error *error);
 
 #endif

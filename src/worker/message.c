@@ -38,10 +38,10 @@ static void write_preload(struct sl_writer *writer, const struct sl__spec *spec)
 }
 
 enum sl_code sl__message_config(const struct sl__spec *spec, uint32_t worker, const struct sl__lane_config *lane,
-                                uint8_t **bytes, size_t *size, struct sl_error *error) {
+                                uint64_t memory_max_bytes, uint8_t **bytes, size_t *size, struct sl_error *error) {
     struct sl_writer writer;
     sl_writer_init(&writer, NULL);
-    sl_write_map(&writer, 9);
+    sl_write_map(&writer, 10);
     sl_write_str(&writer, "type");
     sl_write_str(&writer, "config");
     sl_write_str(&writer, "protocol");
@@ -58,6 +58,8 @@ enum sl_code sl__message_config(const struct sl__spec *spec, uint32_t worker, co
     sl_write_uint(&writer, lane->payload_bytes_max);
     sl_write_str(&writer, "depth_max");
     sl_write_uint(&writer, lane->limits.depth_max);
+    sl_write_str(&writer, "memory_max");
+    sl_write_uint(&writer, memory_max_bytes);
     write_preload(&writer, spec);
     return end_message(&writer, bytes, size, error);
 }
@@ -85,6 +87,20 @@ enum sl_code sl__message_fork(uint32_t worker, uint32_t generation, uint8_t **by
     sl_write_uint(&writer, worker);
     sl_write_str(&writer, "generation");
     sl_write_uint(&writer, generation);
+    return end_message(&writer, bytes, size, error);
+}
+
+enum sl_code sl__message_ask(uint64_t number, uint32_t stack_ms, uint8_t **bytes, size_t *size,
+                             struct sl_error *error) {
+    struct sl_writer writer;
+    sl_writer_init(&writer, NULL);
+    sl_write_map(&writer, 3);
+    sl_write_str(&writer, "type");
+    sl_write_str(&writer, "ask");
+    sl_write_str(&writer, "number");
+    sl_write_uint(&writer, number);
+    sl_write_str(&writer, "stack_ms");
+    sl_write_uint(&writer, stack_ms);
     return end_message(&writer, bytes, size, error);
 }
 
@@ -192,6 +208,34 @@ enum sl__heard sl__message_understand(const uint8_t *bytes, size_t size, const c
         return take_failure(map, python, who, why);
     }
     return noise(why, who, python, "a message of unknown type");
+}
+
+static bool uint_at(struct sl_value map, const char *key, uint64_t *out) {
+    struct sl_value value;
+    return sl_value_get(map, key, &value) == SL_OK && sl_value_uint(value, out) == SL_OK;
+}
+
+bool sl__message_told(const uint8_t *bytes, size_t size, struct sl__told *told) {
+    *told = (struct sl__told){.activity = SL_ACTIVITY_UNKNOWN};
+    struct sl_value map, stack;
+    const char *text;
+    if (sl_value_check(bytes, size, NULL, &map, NULL) != SL_OK || sl_value_type(map) != SL_TYPE_MAP) {
+        return false;
+    }
+    size_t text_size = text_at(map, "type", &text);
+    if (!text_is(text, text_size, "state") || !uint_at(map, "number", &told->number) ||
+        !uint_at(map, "stuck_ms", &told->stuck_ms) || sl_value_get(map, "stack", &stack) != SL_OK ||
+        sl_value_bool(stack, &told->stack) != SL_OK) {
+        return false;
+    }
+    text_size = text_at(map, "activity", &text);
+#define TAKE(enumerator, number, name)    \
+    if (text_is(text, text_size, name)) { \
+        told->activity = enumerator;      \
+    }
+    SL_ACTIVITY_LIST(TAKE)
+#undef TAKE
+    return true;
 }
 
 /* ---- what only a template says -------------------------------------------------------------------------------- */

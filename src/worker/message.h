@@ -10,16 +10,27 @@
 
 /* The first message. `*bytes` are the caller's to free. */
 enum sl_code sl__message_config(const struct sl__spec *spec, uint32_t worker, const struct sl__lane_config *lane,
-                                uint8_t **bytes, size_t *size, struct sl_error *error);
+                                uint64_t memory_max_bytes, uint8_t **bytes, size_t *size, struct sl_error *error);
 /* The first message to a template. */
 enum sl_code sl__message_prepare(const struct sl__spec *spec, uint8_t **bytes, size_t *size, struct sl_error *error);
 enum sl_code sl__message_fork(uint32_t worker, uint32_t generation, uint8_t **bytes, size_t *size,
                               struct sl_error *error);
+enum sl_code sl__message_ask(uint64_t number, uint32_t stack_ms, uint8_t **bytes, size_t *size, struct sl_error *error);
 enum sl_code sl__message_stop(uint8_t **bytes, size_t *size, struct sl_error *error);
 
 /* `python` is the interpreter that was started, `who` "worker 3", for the texts. Trusts nothing in `bytes`. */
 enum sl__heard sl__message_understand(const uint8_t *bytes, size_t size, const char *python, const char *who,
                                       struct sl_error *why);
+
+/* A worker's answer to a question. */
+struct sl__told {
+    uint64_t number;
+    enum sl_activity activity;
+    uint64_t stuck_ms;
+    bool stack;
+};
+/* False: it is none. Trusts nothing in `bytes`. */
+bool sl__message_told(const uint8_t *bytes, size_t size, struct sl__told *told);
 
 enum sl__news_kind {
     SL__NEWS_NONE, /* none of the following; sl__message_understand knows more */

@@ -27,7 +27,7 @@ static void the_configuration_says_what_the_protocol_asks_for(void **unused) {
         .segment_bytes = 4096, .payload_bytes_max = 1 << 20, .limits = SL_LIMITS_INIT, .generation = 7};
     uint8_t *bytes;
     size_t size;
-    assert_int_equal(sl__message_config(&spec, 3, &lane, &bytes, &size, NULL), SL_OK);
+    assert_int_equal(sl__message_config(&spec, 3, &lane, 77, &bytes, &size, NULL), SL_OK);
     struct sl_value config, field;
     const char *text;
     size_t text_size;
@@ -47,6 +47,7 @@ static void the_configuration_says_what_the_protocol_asks_for(void **unused) {
         {"segment_bytes", 4096},
         {"payload_bytes_max", 1 << 20},
         {"depth_max", SL_DEPTH_MAX_DEFAULT},
+        {"memory_max", 77},
     };
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
         assert_int_equal(sl_value_get(config, numbers[i].key, &field), SL_OK);

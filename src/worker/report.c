@@ -2,9 +2,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine.h"
+#include "sys/clock.h"
 #include "sys/packet.h"
+
+#define NS_PER_MS 1000000u
 
 static void preload_text(const struct sl__spec *spec, char *text, size_t size) {
     size_t used = 0;
@@ -31,17 +35,66 @@ void sl__report_late(const struct sl__worker *worker, struct sl_error *error) {
                  worker->config.start_timeout_ms, doing, spec->python);
 }
 
-void sl__report_death(struct sl__worker *worker, const struct sl__process_end *end, bool known, pid_t pid,
-                      struct sl_error *error) {
-    uint32_t index = worker->config.index;
+/* ---- deaths ---------------------------------------------------------------------------------------------------- */
+
+/* What the way in which it ended says by itself. */
+static enum sl_death_cause cause_of(const struct sl__worker *worker, const struct sl__ending *ending) {
+    if (worker->cause != SL_DEATH_UNKNOWN) {
+        return worker->cause;
+    }
+    if (!worker->was_ready) {
+        return SL_DEATH_NOT_READY;
+    }
+    if (worker->reason.code != SL_OK) {
+        return SL_DEATH_PROTOCOL; /* the engine kills a worker that is ready for nothing else */
+    }
+    if (!ending->known) {
+        return SL_DEATH_UNKNOWN;
+    }
+    return ending->end.term_signal != 0 ? SL_DEATH_SIGNAL : SL_DEATH_EXITED;
+}
+
+static char *copy(const char *text) {
+    return text != NULL ? strdup(text) : NULL;
+}
+
+/* Takes over `evidence`. NULL when memory runs out: the error says the most important things anyway. */
+static struct sl_death *certify(const struct sl__worker *worker, const struct sl__ending *ending,
+                                const struct sl_error *error, char *evidence) {
+    struct sl_death *death = calloc(1, sizeof(*death));
+    if (death == NULL) {
+        free(evidence);
+        return NULL;
+    }
+    death->size = sizeof(*death);
+    death->cause = cause_of(worker, ending);
+    death->worker = worker->config.index;
+    death->generation = worker->generation;
+    death->pid = ending->pid;
+    death->time_ms = (int64_t)(sl__clock_wall_ns() / NS_PER_MS);
+    death->exit_status = ending->end.exit_status;
+    death->term_signal = ending->end.term_signal;
+    death->core_dumped = ending->end.core_dumped;
+    death->activity = worker->questions.activity;
+    death->age_ms = worker->was_ready ? (sl__clock_now_ns() - worker->ready_ns) / NS_PER_MS : 0;
+    memcpy(death->samples, worker->questions.samples, sizeof(death->samples));
+    death->evidence = evidence;
+    death->traceback = copy(error->traceback);
+    death->stderr_tail = copy(error->stderr_tail);
+    return death;
+}
+
+void sl__report_death(struct sl__worker *worker, const struct sl__ending *ending, struct sl_error *error) {
     char how[128];
-    sl__end_text(end, known, how, sizeof(how));
+    sl__end_text(&ending->end, ending->known, how, sizeof(how));
+    char *evidence = NULL;
     if (worker->reason.code != SL_OK) {
         sl_error_copy(error, &worker->reason);
     } else if (worker->was_ready) {
-        sl_error_set(error, SL_E_WORKER_CRASHED, "%s (pid %ld, generation %u) %s%s", worker->who, (long)pid,
-                     worker->generation, how,
-                     known && end->term_signal == SIGKILL ? "; not by this library: perhaps memory ran out" : "");
+        sl_error_set(
+            error, SL_E_WORKER_CRASHED, "%s (pid %ld, generation %u) %s%s", worker->who, (long)ending->pid,
+            worker->generation, how,
+            ending->known && ending->end.term_signal == SIGKILL ? "; not by this library: perhaps memory ran out" : "");
     } else {
         const char *last = sl__lines_last(&worker->err);
         sl_error_set(error, SL_E_WORKER_START, "%s %s before it was ready; interpreter %s%s%s", worker->who, how,
@@ -50,10 +103,16 @@ void sl__report_death(struct sl__worker *worker, const struct sl__process_end *e
                                   : "; it wrote nothing to stderr: is this CPython 3.11 or later?",
                      last != NULL ? last : "");
     }
+    if (error->traceback == NULL) {
+        error->traceback = sl__black_box_text(&worker->box);
+    }
     free(error->stderr_tail);
     error->stderr_tail = sl__lines_tail(&worker->err);
-    error->exit_status = end->exit_status;
-    error->term_signal = end->term_signal;
-    error->worker = index;
+    error->exit_status = ending->end.exit_status;
+    error->term_signal = ending->end.term_signal;
+    error->worker = worker->config.index;
     error->generation = worker->generation;
+    if (worker->config.hear == NULL) {
+        error->death = certify(worker, ending, error, evidence);
+    }
 }

@@ -40,7 +40,8 @@ static void what_cannot_be_changes_nothing(void **unused) {
 
 static bool has_process(int state) {
     return state == SL__WORKER_HANDSHAKING || state == SL__WORKER_READY || state == SL__WORKER_LEAVING ||
-           state == SL__WORKER_KILLING || state == SL__WORKER_STOPPING || state == SL__WORKER_ENDING;
+           state == SL__WORKER_QUESTIONED || state == SL__WORKER_TERMINATING || state == SL__WORKER_KILLING ||
+           state == SL__WORKER_STOPPING || state == SL__WORKER_ENDING;
 }
 
 static void wherever_there_is_a_process_its_end_is_collected(void **unused) {
@@ -68,6 +69,21 @@ static void a_stop_ends_in_stopped_though_the_worker_does_nothing(void **unused)
             state = sl__worker_answer(state, SL__EVENT_TIME_UP).next;
         }
         assert_int_equal(state, SL__WORKER_STOPPED);
+    }
+}
+
+/* The same for a worker that is to be replaced: it may say nothing, or say all kinds of things, but does not end. */
+static void a_condemned_worker_is_gone_though_it_does_nothing(void **unused) {
+    (void)unused;
+    const enum sl__worker_event said[] = {SL__EVENT_TIME_UP, SL__EVENT_TOLD, SL__EVENT_ANSWERED, SL__EVENT_BABBLED};
+    for (size_t i = 0; i < 4; i++) {
+        enum sl__worker_state state = sl__worker_answer(SL__WORKER_READY, SL__EVENT_CONDEMNED).next;
+        assert_int_equal(state, SL__WORKER_QUESTIONED);
+        state = sl__worker_answer(state, said[i]).next;
+        for (int left = 4; left > 0 && state != SL__WORKER_DEAD; left--) {
+            state = sl__worker_answer(state, SL__EVENT_TIME_UP).next;
+        }
+        assert_int_equal(state, SL__WORKER_DEAD);
     }
 }
 
@@ -104,6 +120,7 @@ int main(void) {
         cmocka_unit_test(what_cannot_be_changes_nothing),
         cmocka_unit_test(wherever_there_is_a_process_its_end_is_collected),
         cmocka_unit_test(a_stop_ends_in_stopped_though_the_worker_does_nothing),
+        cmocka_unit_test(a_condemned_worker_is_gone_though_it_does_nothing),
         cmocka_unit_test(what_is_never_started_again_after_a_stop),
         cmocka_unit_test(names_are_there_and_differ),
     };

@@ -351,10 +351,13 @@ static void process_ready(void *context, uint32_t index, const struct sl__life *
     wake_waiting(template);
 }
 
-static void process_reaping(void *context, uint32_t index, struct sl_error *reason) {
+static void process_reaping(void *context, uint32_t index, const char *doing, struct sl_error *reason,
+                            enum sl_death_cause *cause) {
     struct sl__template *template = context;
     (void)index;
+    (void)doing;
     (void)reason;
+    (void)cause;
     leave_ready(template);
     template->life = (struct sl__life){.pidfd = -1, .socket = -1};
     template->socket = -1;

@@ -17,7 +17,6 @@
 #include "base/macros.h"
 #include "engine.h"
 #include "lane/handshake.h"
-#include "message.h"
 #include "sys/clock.h"
 #include "sys/descriptor.h"
 #include "sys/packet.h"
@@ -38,6 +37,18 @@ static void time_up(void *context) {
 
 static enum sl__worker_event hear(struct sl__worker *worker, const uint8_t *bytes, size_t size, int *fd) {
     struct sl_error why = SL_ERROR_INIT;
+    struct sl__told told;
+    bool last;
+    if (worker->config.hear == NULL && sl__message_told(bytes, size, &told)) {
+        if (sl__question_take(worker, &told, &last)) {
+            return last ? SL__EVENT_TOLD : SL__EVENT_NONE;
+        }
+        if (worker->reason.code == SL_OK) {
+            sl_error_set(&worker->reason, SL_E_WORKER_START, "%s answered what it had not been asked, and was killed",
+                         worker->who);
+        }
+        return SL__EVENT_BABBLED;
+    }
     enum sl__heard heard = worker->config.hear != NULL
                                ? worker->config.hear(worker->config.context, bytes, size, fd, &why)
                                : sl__message_understand(bytes, size, worker->config.spec->python, worker->who, &why);
@@ -135,6 +146,7 @@ static void close_all(struct sl__worker *worker) {
     sl__outputs_unwatch(worker);
     worker->exit_watch = worker->socket_watch = NULL;
     sl__child_close(&worker->child);
+    sl__black_box_close(&worker->box);
     sl__lane_destroy(worker->lane);
     worker->lane = NULL;
     worker->pid = 0;
@@ -159,16 +171,17 @@ static enum sl_code watch_all(struct sl__worker *worker, struct sl_error *error)
 static enum sl_code send_config(struct sl__worker *worker, struct sl_error *error) {
     uint8_t *bytes = NULL;
     size_t size = 0;
-    int fds[SL__LANE_FDS];
+    int fds[SL__LANE_FDS + SL__CONFIG_FDS_EXTRA];
     size_t fd_count = 0;
     enum sl_code code;
     if (worker->config.hear != NULL) {
         code = sl__message_prepare(worker->config.spec, &bytes, &size, error);
     } else {
-        code =
-            sl__message_config(worker->config.spec, worker->config.index, &worker->config.lane, &bytes, &size, error);
+        code = sl__message_config(worker->config.spec, worker->config.index, &worker->config.lane,
+                                  worker->config.memory_max_bytes, &bytes, &size, error);
         sl__lane_worker_fds(worker->lane, fds);
-        fd_count = SL__LANE_FDS;
+        fds[SL__LANE_FDS] = worker->box.fd;
+        fd_count = SL__LANE_FDS + SL__CONFIG_FDS_EXTRA;
     }
     if (code == SL_OK) {
         code = sl__packet_send(worker->child.socket, bytes, size, fds, fd_count, SL__PACKET_NOWAIT, error);
@@ -191,8 +204,12 @@ static enum sl__worker_event do_say_stopped(struct sl__worker *worker) {
 }
 
 static enum sl_code make_lane(struct sl__worker *worker, struct sl_error *error) {
+    if (worker->config.hear != NULL) {
+        return SL_OK;
+    }
     worker->config.lane.generation = worker->generation;
-    return worker->config.hear != NULL ? SL_OK : sl__lane_create(&worker->config.lane, &worker->lane, error);
+    enum sl_code code = sl__lane_create(&worker->config.lane, &worker->lane, error);
+    return code == SL_OK ? sl__black_box_open(&worker->box, error) : code;
 }
 
 static enum sl__worker_event fail_to_spawn(struct sl__worker *worker, enum sl_code code, struct sl_error *error) {
@@ -287,7 +304,9 @@ static enum sl__worker_event do_spawn(struct sl__worker *worker) {
     worker->was_ready = worker->forked = worker->end_told = worker->end_seen = worker->wish.declined =
         worker->failed_before = false;
     worker->ready_ns = 0;
+    worker->cause = SL_DEATH_UNKNOWN;
     sl_error_finish(&worker->reason);
+    sl__questions_begin(worker);
     sl__outputs_finish(worker);
     const struct sl__worker_owner *owner = worker->config.owner;
     if (owner->admit != NULL && !owner->admit(worker->config.context, worker->config.index)) {
@@ -341,6 +360,7 @@ static enum sl__worker_event do_announce(struct sl__worker *worker) {
     }
     worker->was_ready = true;
     worker->ready_ns = sl__clock_now_ns();
+    worker->questions.heard_ns = worker->ready_ns;
     const struct sl__life life = {
         .lane = worker->lane,
         .generation = worker->generation,
@@ -391,6 +411,26 @@ static enum sl__worker_event do_kill_deaf(struct sl__worker *worker) {
     return do_kill(worker);
 }
 
+static enum sl__worker_event do_question(struct sl__worker *worker) {
+    if (worker->config.stack_timeout_ms == 0 || sl__worker_activity(worker) == SL_ACTIVITY_STOPPED ||
+        !sl__question_ask(worker, worker->config.stack_timeout_ms)) {
+        return SL__EVENT_TIME_UP; /* it cannot answer */
+    }
+    sl__timer_set(worker->timer, worker->config.stack_timeout_ms);
+    return SL__EVENT_NONE;
+}
+
+static enum sl__worker_event do_terminate(struct sl__worker *worker) {
+    if (worker->questions.answered != worker->questions.asked) {
+        (void)sl__worker_activity(worker);
+    }
+    if (worker->config.term_grace_ms == 0 || sl__process_signal(worker->child.pidfd, SIGTERM, NULL) != SL_OK) {
+        return SL__EVENT_TIME_UP;
+    }
+    sl__timer_set(worker->timer, worker->config.term_grace_ms);
+    return SL__EVENT_NONE;
+}
+
 static enum sl__worker_event do_ask_to_stop(struct sl__worker *worker) {
     uint8_t *bytes = NULL;
     size_t size = 0;
@@ -420,25 +460,26 @@ static enum sl__worker_event ask_owner(struct sl__worker *worker, struct sl__dea
 
 /* `ended`: the process can be reaped; else it is let go. */
 static enum sl__worker_event collect(struct sl__worker *worker, bool ended, bool wanted) {
-    struct sl__process_end end = {.exit_status = -1};
-    pid_t pid = worker->child.pid;
+    struct sl__ending ending = {.end = {.exit_status = -1}, .pid = worker->child.pid};
     if (worker->was_ready) {
-        worker->config.owner->reaping(worker->config.context, worker->config.index, &worker->reason);
+        char doing[96];
+        sl__question_text(worker, doing, sizeof(doing));
+        worker->config.owner->reaping(worker->config.context, worker->config.index, doing, &worker->reason,
+                                      &worker->cause);
     }
     worker->pid = 0;
-    bool known = ended && worker->end_told;
-    if (known) {
-        end = worker->end;
+    ending.known = ended && worker->end_told;
+    if (ending.known) {
+        ending.end = worker->end;
     } else if (worker->forked) {
         sl__child_kill(&worker->child); /* what is left of its group */
     } else {
-        known = ended && sl__child_reap(&worker->child, &end);
+        ending.known = ended && sl__child_reap(&worker->child, &ending.end);
     }
     sl__outputs_drain(worker);
-    close_all(worker);
-
     struct sl__death death = {.error = SL_ERROR_INIT, .wanted = wanted};
-    sl__report_death(worker, &end, known, pid, &death.error);
+    sl__report_death(worker, &ending, &death.error);
+    close_all(worker);
     if (!wanted) {
         LOG(worker, SL_LOG_WARN, "%s", death.error.message);
     }
@@ -485,6 +526,10 @@ static enum sl__worker_event run(struct sl__worker *worker, enum sl__worker_acti
         return do_greet(worker);
     case SL__ACTION_ANNOUNCE:
         return do_announce(worker);
+    case SL__ACTION_QUESTION:
+        return do_question(worker);
+    case SL__ACTION_TERMINATE:
+        return do_terminate(worker);
     case SL__ACTION_AWAIT_EXIT:
         sl__timer_set(worker->timer, LEAVE_MS);
         return SL__EVENT_NONE;
@@ -552,6 +597,7 @@ enum sl_code sl__worker_create(const struct sl__worker_config *config, struct sl
     }
     worker->config = *config;
     worker->child = (struct sl__child)SL__CHILD_INIT;
+    worker->box = (struct sl__black_box){.fd = -1};
     worker->reason = (struct sl_error)SL_ERROR_INIT;
     worker->wish = (struct sl__wish){.wisher = &wisher, .context = worker};
     if (config->hear != NULL) {
@@ -594,6 +640,10 @@ void sl__worker_stop(struct sl__worker *worker) {
 
 void sl__worker_killed(struct sl__worker *worker) {
     handle(worker, SL__EVENT_KILLED);
+}
+
+void sl__worker_condemn(struct sl__worker *worker) {
+    handle(worker, SL__EVENT_CONDEMNED);
 }
 
 void sl__worker_give_up(struct sl__worker *worker) {

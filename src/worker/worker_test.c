@@ -52,7 +52,10 @@ static void on_ready(void *context, uint32_t index, const struct sl__life *life)
     pthread_mutex_unlock(&owner->lock);
 }
 
-static void on_reaping(void *context, uint32_t index, struct sl_error *reason) {
+static void on_reaping(void *context, uint32_t index, const char *doing, struct sl_error *reason,
+                       enum sl_death_cause *cause) {
+    (void)doing;
+    (void)cause;
     struct owner *owner = context;
     (void)index;
     (void)reason;

@@ -20,12 +20,14 @@
 #include "lane/lane.h"
 #include "sys/clock.h"
 #include "sys/descriptor.h"
+#include "sys/memory_file.h"
 #include "sys/packet.h"
 #include "sys/process.h"
 #include "sys/spawn.h"
 #include "wire/batch.h"
 
 #define STRINGS_MAX 64
+#define CONFIG_FDS (SL__LANE_FDS + SL__CONFIG_FDS_EXTRA)
 
 static struct {
     struct sl__lane *lane;
@@ -34,10 +36,10 @@ static struct {
     struct sl__spin spin;
     struct sl__buffer_home home;
     struct sl_buffer *buffer;
-    int life, pidfd;
+    int life, pidfd, box;
     pid_t pid;
     struct sl_error error;
-} host = {.life = -1, .pidfd = -1, .error = SL_ERROR_INIT};
+} host = {.life = -1, .pidfd = -1, .box = -1, .error = SL_ERROR_INIT};
 
 /* ---- commands and answers ------------------------------------------------------------------------------------ */
 
@@ -93,11 +95,11 @@ static uint64_t deadline_of(struct sl_value command) {
 
 /* ---- start --------------------------------------------------------------------------------------------------- */
 
-static enum sl_code send_config(struct sl_value command, const int fds[SL__LANE_FDS]) {
+static enum sl_code send_config(struct sl_value command, const int fds[CONFIG_FDS]) {
     struct sl_writer writer;
     struct sl_value preload, message;
     sl_writer_init(&writer, NULL);
-    sl_write_map(&writer, 9);
+    sl_write_map(&writer, 10);
     sl_write_str(&writer, "type");
     sl_write_str(&writer, "config");
     sl_write_str(&writer, "protocol");
@@ -114,6 +116,8 @@ static enum sl_code send_config(struct sl_value command, const int fds[SL__LANE_
     sl_write_uint(&writer, host.config.payload_bytes_max);
     sl_write_str(&writer, "depth_max");
     sl_write_uint(&writer, host.config.limits.depth_max);
+    sl_write_str(&writer, "memory_max");
+    sl_write_uint(&writer, number_at(command, "memory_max", 0));
     sl_write_str(&writer, "preload");
     if (sl_value_get(command, "preload", &preload) == SL_OK) {
         sl_write_value(&writer, preload);
@@ -122,7 +126,7 @@ static enum sl_code send_config(struct sl_value command, const int fds[SL__LANE_
     }
     enum sl_code code = sl_writer_end(&writer, &message, &host.error);
     if (code == SL_OK) {
-        code = sl__packet_send(host.life, message.data, message.size, fds, SL__LANE_FDS, 0, &host.error);
+        code = sl__packet_send(host.life, message.data, message.size, fds, CONFIG_FDS, 0, &host.error);
     }
     sl_writer_finish(&writer);
     return code;
@@ -141,9 +145,13 @@ static enum sl_code start(struct sl_value command, struct sl_writer *out) {
     };
     host.config.limits.depth_max = (uint32_t)number_at(command, "depth_max", 128);
     enum sl_code code = sl__lane_create(&host.config, &host.lane, &host.error);
-    int pair[2] = {-1, -1}, null = -1, fds[SL__LANE_FDS];
+    int pair[2] = {-1, -1}, null = -1, fds[CONFIG_FDS];
     if (code == SL_OK) {
         sl__lane_worker_fds(host.lane, fds);
+        code = sl__memory_file_create("black-box", SL__BLACK_BOX_SIZE, &host.box, &host.error);
+        fds[SL__LANE_FDS] = host.box;
+    }
+    if (code == SL_OK) {
         code = sl__packet_pair(pair, &host.error);
     }
     if (code == SL_OK) {
@@ -223,6 +231,35 @@ static enum sl_code stop(struct sl_writer *out) {
     }
     sl_write_nil(out);
     return code;
+}
+
+static enum sl_code ask(struct sl_value command, struct sl_writer *out) {
+    struct sl_writer writer;
+    struct sl_value message;
+    sl_writer_init(&writer, NULL);
+    sl_write_map(&writer, 3);
+    sl_write_str(&writer, "type");
+    sl_write_str(&writer, "ask");
+    sl_write_str(&writer, "number");
+    sl_write_uint(&writer, number_at(command, "number", 1));
+    sl_write_str(&writer, "stack_ms");
+    sl_write_uint(&writer, number_at(command, "stack_ms", 0));
+    enum sl_code code = sl_writer_end(&writer, &message, &host.error);
+    if (code == SL_OK) {
+        code = sl__packet_send(host.life, message.data, message.size, NULL, 0, 0, &host.error);
+    }
+    sl_writer_finish(&writer);
+    return code == SL_OK ? hear(command, out) : code;
+}
+
+static enum sl_code read_box(struct sl_writer *out) {
+    static char text[SL__BLACK_BOX_SIZE + 1];
+    ssize_t size = pread(host.box, text, SL__BLACK_BOX_SIZE, 0);
+    if (size < 0) {
+        return sl_error_set(&host.error, SL_E_SYSTEM, "the black box cannot be read");
+    }
+    sl_write_bytes(out, text, strlen(text));
+    return SL_OK;
 }
 
 /* A child of the host that outlives it, and that holds all that it held. */
@@ -448,6 +485,12 @@ static enum sl_code run(struct sl_value command, struct sl_writer *out) {
     }
     if (strcmp(operation, "leak") == 0) { /* forks a child that holds the descriptors -> pid */
         return leak(out);
+    }
+    if (strcmp(operation, "ask") == 0) { /* number, stack_ms -> the worker's answer */
+        return ask(command, out);
+    }
+    if (strcmp(operation, "box") == 0) { /* -> what is in the black box, as bytes */
+        return read_box(out);
     }
     if (strcmp(operation, "reap") == 0) { /* -> [exit status, signal] */
         return reap(command, out);

@@ -9,7 +9,9 @@
  *   failed=CODE      say that it is not
  *   noise            send bytes that are no message
  *   huge             send a packet that is larger than any message
- *   serve            wait for the word to stop, then go on; ends at once when the host is gone
+ *   serve            answer questions until the word to stop, then go on; ends at once when the host is gone
+ *   mute             the same without answers
+ *   liar             answer a question that was not asked
  *   deaf             close the life-cycle socket and live on
  *   child            start a grandchild that ignores all it can, and write its pid to stdout
  *   out=TEXT err=TEXT  print a line
@@ -106,10 +108,36 @@ static void read_config(void) {
     }
 }
 
-static void serve(void) {
-    struct sl_value message;
-    if (receive(&message) != SL_OK) {
-        _exit(0);
+static void say_state(uint64_t number) {
+    struct sl_writer writer;
+    sl_writer_init(&writer, NULL);
+    sl_write_map(&writer, 5);
+    sl_write_str(&writer, "type");
+    sl_write_str(&writer, "state");
+    sl_write_str(&writer, "number");
+    sl_write_uint(&writer, number);
+    sl_write_str(&writer, "activity");
+    sl_write_str(&writer, "idle");
+    sl_write_str(&writer, "stuck_ms");
+    sl_write_uint(&writer, 0);
+    sl_write_str(&writer, "stack");
+    sl_write_bool(&writer, false);
+    send_message(&writer);
+}
+
+static void serve(bool answers) {
+    struct sl_value message, field;
+    uint64_t number;
+    for (;;) {
+        if (receive(&message) != SL_OK) {
+            _exit(0);
+        }
+        if (sl_value_get(message, "number", &field) != SL_OK || sl_value_uint(field, &number) != SL_OK) {
+            return;
+        }
+        if (answers) {
+            say_state(number);
+        }
     }
 }
 
@@ -267,7 +295,11 @@ static void step(const char *name, const char *argument) {
         static uint8_t bytes[SL__MESSAGE_MAX + 1];
         (void)sl__packet_send(SL__WORKER_FD, bytes, sizeof(bytes), NULL, 0, 0, NULL);
     } else if (strcmp(name, "serve") == 0) {
-        serve();
+        serve(true);
+    } else if (strcmp(name, "mute") == 0) {
+        serve(false);
+    } else if (strcmp(name, "liar") == 0) {
+        say_state(7);
     } else if (strcmp(name, "deaf") == 0) {
         close(SL__WORKER_FD);
     } else if (strcmp(name, "child") == 0) {

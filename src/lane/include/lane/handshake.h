@@ -7,13 +7,20 @@
  *
  *   host -> worker
  *     config   {"type", "protocol": SL__PROTOCOL, "layout": fingerprint (sl__lane_layout), "worker", "generation", "segment_bytes",
- *               "payload_bytes_max", "depth_max", "preload": [str...]}
- *              with the SL__LANE_FDS descriptors of the lane as SCM_RIGHTS. First message, once.
+ *               "payload_bytes_max", "depth_max", "memory_max": bytes of RLIMIT_DATA or 0, "preload": [str...]}
+ *              with the SL__LANE_FDS descriptors of the lane, and one of the black box, as SCM_RIGHTS. First message, once.
+ *     ask      {"type", "number", "stack_ms"}: say what you are doing; unless stack_ms is 0, write the Python stack of all threads into the
+ *              black box before, and take at most that long
  *     stop     {"type"}: finish the batch that runs, take no other, run exit handlers, exit 0
  *   worker -> host
  *     ready    {"type", "pid", "python": "3.11.2", "executable", "gil": bool}
  *     failed   {"type", "code": name of an sl_code, "message", "traceback" (may be ""), "executable", "python"}; the worker then exits with 1.
  *              Texts are cut so that the packet fits: the end of a traceback is kept.
+ *     state    {"type", "number": of the question, "activity": name of an enum sl_activity, "stuck_ms": for how long no bytecode has been executed,
+ *              as far as it is known, "stack": bool}. Comes from a thread that needs no GIL. Only as an answer to ask, once each.
+ *
+ * The black box is a memory file of SL__BLACK_BOX_SIZE bytes, one for each life. Where the process is when a signal ends it, and where it is when it
+ * is asked, is written into it as text, from its start; zeros follow. The host reads it, and trusts nothing in it.
  *
  * End of file on the socket means that the host is gone, or gives the worker up: it ends at once, whatever it is doing.
  *
@@ -43,7 +50,9 @@
 
 #define SL__WORKER_FD 3
 #define SL__FORK_FDS 3
-#define SL__PROTOCOL 2
+#define SL__PROTOCOL 3
+#define SL__CONFIG_FDS_EXTRA 1 /* beside those of the lane: the black box, the last */
+#define SL__BLACK_BOX_SIZE 65536
 #define SL__MESSAGE_MAX 65536
 
 /* A number made of the sizes and offsets of everything that lies in shared memory, and of the protocol: both sides must agree. */

@@ -68,6 +68,11 @@ void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t ba
  */
 void sl__pool_kill(struct sl_pool *pool, struct sl__lease *lease, enum sl_code cause, const char *why, bool blameless);
 
+/*
+ * What a lost lease was running when its worker died: its certificate says so from now on, the lease's and the pool's. Before the release.
+ */
+void sl__pool_blame(struct sl_pool *pool, struct sl__lease *lease, const uint64_t *ids, uint32_t count);
+
 /* Whether somebody waits for a lane: a long run then gives lanes back as they run dry instead of refilling them. Cheap. */
 bool sl__pool_contended(const struct sl_pool *pool);
 /* The same, not counting `own`, the caller's waiter: a run that waits for one lane more is not in its own way. */

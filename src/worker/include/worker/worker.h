@@ -10,6 +10,8 @@
 
 #include <sys/types.h>
 
+#include <slither/death.h>
+
 #include "base/log.h"
 #include "lane/lane.h"
 #include "loop/loop.h"
@@ -38,22 +40,28 @@ struct sl__death {
     uint64_t alive_ns; /* since it was ready; 0 when it was not */
 };
 
+/* What the error of such a death has as `death`: NULL when there never was a process, or no memory. batch_count and item_ids are the owner's to fill in. */
+
 #define SL__NO_RESTART UINT64_MAX
 
 struct sl__worker_owner {
     /* It takes batches. */
     void (*ready)(void *context, uint32_t worker, const struct sl__life *life);
     /*
-     * Its process has ended and is about to be reaped: from the return on nobody may signal it. Only after `ready`. Sets `reason` when the
-     * owner had it killed.
+     * Its process has ended and is about to be reaped: from the return on nobody may signal it. Only after `ready`. Sets `reason`, and
+     * what it means as a cause of death, when the owner had it killed. `doing`: what it did when it was asked last, as a part of a sentence (" was in
+     * native code and"), or "".
      */
-    void (*reaping)(void *context, uint32_t worker, struct sl_error *reason);
+    void (*reaping)(void *context, uint32_t worker, const char *doing, struct sl_error *reason,
+                    enum sl_death_cause *cause);
     /* It is gone. Returns the delay until the next start, SL__NO_RESTART for none; of no meaning when death->wanted. */
     uint64_t (*gone)(void *context, uint32_t worker, const struct sl__death *death);
     /* Answer to sl__worker_stop, one for all that were said before it. */
     void (*stopped)(void *context, uint32_t worker);
     /* Whether it may be started now; else sl__worker_admit says when. NULL: always. */
     bool (*admit)(void *context, uint32_t worker);
+    /* Its memory at a heartbeat (0: not known), and what it did when it was heard last. May be NULL. */
+    void (*sampled)(void *context, uint32_t worker, uint64_t rss_bytes, enum sl_activity activity);
 };
 
 enum sl__heard {
@@ -78,6 +86,9 @@ struct sl__worker_config {
     uint32_t *generation_counter;
     uint32_t start_timeout_ms;
     uint32_t stop_timeout_ms;
+    uint32_t stack_timeout_ms;     /* 0: a condemned worker is not asked for its stack */
+    uint32_t term_grace_ms;        /* 0: it is not sent SIGTERM either */
+    uint64_t memory_max_bytes;     /* 0: no limit */
     struct sl__lane_config lane;   /* `generation` is filled in at each start */
     struct sl__template *template; /* forks it; NULL: it is started by itself */
     sl__template_hear_fn *hear; /* it is the template: without a lane, and with more to say than a worker; else NULL */
@@ -101,9 +112,25 @@ void sl__worker_give_up(struct sl__worker *worker);
 /* The owner has killed the life that runs now: it is let go when it does not end soon. Between `ready` and `gone` only. */
 void sl__worker_killed(struct sl__worker *worker);
 
+/*
+ * The owner wants the life that runs now ended, and to know what it was doing: it is asked, then sent SIGTERM, then SIGKILL, as far as the configuration
+ * says. Between `ready` and `gone` only.
+ */
+void sl__worker_condemn(struct sl__worker *worker);
+/*
+ * A heartbeat: samples its memory, and asks it for a sign of life unless an earlier question is open. Returns for how long one has been open, in ns; 0
+ * when it is not ready, or has answered.
+ */
+uint64_t sl__worker_beat(struct sl__worker *worker);
+/* For who has to say why a silent worker is killed: looks whether something has stopped it. Ready only. */
+enum sl_activity sl__worker_activity(struct sl__worker *worker);
+/* How long ago it gave the last sign of life, in ns. Ready only. */
+uint64_t sl__worker_silence(const struct sl__worker *worker);
+
 /* SIGKILL to the process of that life, and to its group. Any thread, until `reaping` has returned. */
 void sl__life_kill(const struct sl__life *life);
 
+/* Any thread. */
 enum sl__worker_state sl__worker_state(const struct sl__worker *worker);
 /* Process id or 0. Any thread. */
 int64_t sl__worker_pid(const struct sl__worker *worker);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+#include "sys/proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sys/memory_file.h"
+
+#define COUNTERS_MAX 32768 /* bytes of a file of counters; /proc/vmstat has 4 KiB */
+
+bool sl__proc_read(const char *path, char *text, size_t capacity) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    size_t used = 0;
+    ssize_t got = 0;
+    while (used < capacity - 1 &&
+           ((got = read(fd, text + used, capacity - 1 - used)) > 0 || (got < 0 && errno == EINTR))) {
+        used += got > 0 ? (size_t)got : 0;
+    }
+    (void)close(fd);
+    text[used] = '\0';
+    return got >= 0;
+}
+
+char sl__proc_state_at(const char *path) {
+    char text[512];
+    if (!sl__proc_read(path, text, sizeof(text))) {
+        return 0;
+    }
+    const char *name_end = strrchr(text, ')'); /* the name of a program may contain anything */
+    return name_end != NULL && name_end[1] == ' ' ? name_end[2] : '\0';
+}
+
+char sl__proc_state(pid_t pid) {
+    char path[48];
+    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+    return sl__proc_state_at(path);
+}
+
+bool sl__proc_rss(pid_t pid, uint64_t *bytes) {
+    char path[48], text[256];
+    uint64_t resident, of_files;
+    snprintf(path, sizeof(path), "/proc/%ld/statm", (long)pid);
+    if (!sl__proc_read(path, text, sizeof(text)) ||
+        sscanf(text, "%*u %" SCNu64 " %" SCNu64, &resident, &of_files) != 2) {
+        return false;
+    }
+    *bytes = (resident > of_files ? resident - of_files : 0) * sl__page_size();
+    return true;
+}
+
+bool sl__proc_counter(const char *path, const char *key, uint64_t *value) {
+    char *text = malloc(COUNTERS_MAX);
+    size_t key_size = strlen(key);
+    bool found = false;
+    if (text != NULL && sl__proc_read(path, text, COUNTERS_MAX)) {
+        for (const char *line = text; line != NULL && !found;) {
+            found = strncmp(line, key, key_size) == 0 && line[key_size] == ' ' &&
+                    sscanf(line + key_size, " %" SCNu64, value) == 1;
+            line = strchr(line, '\n');
+            line = line != NULL ? line + 1 : NULL;
+        }
+    }
+    free(text);
+    return found;
+}
