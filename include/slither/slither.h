@@ -25,8 +25,10 @@
 #include <slither/error.h>
 #include <slither/executor.h>
 #include <slither/json.h>
+#include <slither/loader.h>
 #include <slither/pool.h>
 #include <slither/runtime.h>
+#include <slither/store.h>
 #include <slither/value.h>
 #include <slither/version.h>
 
