@@ -1,12 +1,13 @@
 # A thin face on scripts/ and Meson. `make run` and `make check` install what is missing; both say so first.
 .DEFAULT_GOAL := build
-.PHONY: build run check bench format install clean help
+.PHONY: build run check bench soak format install clean help
 
 help:
 	@echo "make build    build into build/"
 	@echo "make run      set up, build, and run the main job on real input"
 	@echo "make check    set up, build with every compiler and sanitizer, run all tests"
 	@echo "make bench    set up, build, and compare with other ways to run Python in parallel"
+	@echo "make soak     set up, build, and let workers die for SOAK_SECONDS (300): memory and descriptors must stay flat"
 	@echo "make format   format the C sources"
 	@echo "make install  build and install; PREFIX (default /usr/local) and DESTDIR are heeded"
 	@echo "make clean    remove build/"
@@ -28,6 +29,11 @@ bench:
 	@scripts/setup bench
 	@scripts/build bench
 	@scripts/run-bench
+
+soak:
+	@scripts/setup
+	@scripts/build main
+	@scripts/soak
 
 format:
 	@scripts/format

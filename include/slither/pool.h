@@ -132,7 +132,7 @@ struct sl_pool_stats {
     uint32_t ready_count;          /**< workers that can take or are running a batch */
     uint32_t busy_count;           /**< workers that are leased to a dispatch */
     uint32_t waiter_count;         /**< dispatches that wait for a lane now */
-    uint64_t start_count;          /**< workers started, first starts included */
+    uint64_t start_count;          /**< workers that have got ready, first starts included */
     uint64_t death_count;          /**< workers that died without being asked to */
     uint64_t batch_count;          /**< batches completed by workers */
     uint64_t stale_reply_count;    /**< late or repeated replies, dropped */

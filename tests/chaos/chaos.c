@@ -22,7 +22,9 @@ struct sl_pool_options site_options(uint32_t workers, bool forked) {
     options.template_use = forked ? SL_TEMPLATE_AUTO : SL_TEMPLATE_OFF;
     options.restart_max = 100000;
     options.restart_backoff_ms = 1;
+    options.start_failure_max = 1000; /* those who are killed before they are ready are no reason to open the circuit */
     options.stop_timeout_ms = 500;
+    options.start_timeout_ms = 4000; /* a worker may be stopped before it is ready */
     return options;
 }
 
@@ -33,6 +35,7 @@ void site_open(struct site *site, const struct sl_pool_options *options) {
         fail_msg("%s: %s\n%s", sl_code_name(error.code), error.message, error.traceback != NULL ? error.traceback : "");
     }
     site->worker_max = options->worker_count;
+    site->forked = options->template_use != SL_TEMPLATE_OFF;
 }
 
 void site_close(struct site *site) {
@@ -338,7 +341,9 @@ static void *kill_workers(void *context) {
     struct killer *killer = context;
     while (!atomic_load(&killer->over)) {
         uint32_t span = killer->pause_max_us - killer->pause_min_us + 1;
-        struct timespec pause = {0, 1000 * (long)(killer->pause_min_us + draw_below(&killer->random, span))};
+        long pause_us =
+            (long)(killer->pause_min_us + draw_below(&killer->random, span)) * (killer->site->forked ? 1 : 10);
+        struct timespec pause = {pause_us / 1000000, pause_us % 1000000 * 1000};
         nanosleep(&pause, NULL);
         uint64_t sent = killer->sent[0] + killer->sent[1] + killer->sent[2];
         if (sent < 8 + atomic_load(&killer->progress) / killer->items_per_kill) {

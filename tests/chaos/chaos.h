@@ -23,6 +23,7 @@ struct site {
     struct sl_runtime *runtime;
     struct sl_pool *pool;
     uint32_t worker_max; /* workers that a killer may pick from */
+    bool forked;         /* they are soon replaced */
 };
 /* Defaults for a pool over modules/: restarts without end and without delay. */
 struct sl_pool_options site_options(uint32_t workers, bool forked);
@@ -101,7 +102,8 @@ void consumers_join(struct consumer *consumers, uint32_t count);
 
 /*
  * Sends signals to random workers of one pool at random moments. No faster than the work gets on: one signal more may
- * be sent for each `items_per_kill` outcomes.
+ * be sent for each `items_per_kill` outcomes. Workers that start for themselves get pauses ten times as long: else they would all be killed before
+ * they are ready, until the backoff of their restarts is what is tested.
  */
 struct killer {
     struct site *site;
