@@ -114,8 +114,18 @@ SL_API SL_MUST_CHECK enum sl_code sl_pool_create(struct sl_runtime *runtime, con
                                                  struct sl_pool **pool, struct sl_error *error);
 
 /**
- * Stops the workers: asked first, killed after stop_timeout_ms. Blocks until they are gone. No dispatch may be running.
- * NULL is fine.
+ * No dispatch gets a lane from now on (closed). Those that run finish what is in flight, within timeout_ms; what they have pulled and not sent ends as
+ * cancelled, and they return closed, unless that was all there was. After timeout_ms the workers of lanes that are still in use are killed: items in flight end as
+ * cancelled then. Blocks until no lane is in use, or none has a worker. Idempotent, and any thread, also several at once: the earliest deadline counts. From a
+ * callback of a run on this pool it does not wait, since it would wait for itself: it returns SL_E_AGAIN, and the pool drains as said.
+ * Otherwise SL_OK, or timeout when workers had to be killed. The workers stay until sl_pool_destroy().
+ */
+SL_API enum sl_code sl_pool_drain(struct sl_pool *pool, uint32_t timeout_ms, struct sl_error *error);
+
+/**
+ * Drains with a timeout of 0, then stops the workers: asked first, killed after stop_timeout_ms. Blocks until they are gone; from a
+ * callback of a run on this pool it returns at once, and the end of that run, or of its stream, does the rest. `pool` must not be used any more
+ * but by runs and streams that were begun before, which end with closed. NULL is fine.
  */
 SL_API void sl_pool_destroy(struct sl_pool *pool);
 

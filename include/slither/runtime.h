@@ -59,7 +59,8 @@ SL_API SL_MUST_CHECK enum sl_code sl_runtime_create(const struct sl_runtime_opti
                                                     struct sl_runtime **runtime, struct sl_error *error);
 /**
  * Stops every pool that is left (workers are killed after their stop timeout) and the supervising thread. Blocks until
- * all of it is gone. No dispatch may be running. NULL is fine. Not from a callback of the library.
+ * all of it is gone. A dispatch that is still running ends with closed; it must not use a buffer of this runtime any more. NULL is fine. Not from a
+ * callback of the library.
  */
 SL_API void sl_runtime_destroy(struct sl_runtime *runtime);
 

@@ -90,12 +90,16 @@ enum sl_code sl_stream_open(struct sl_pool *pool, const struct sl_dispatch_optio
         free(made);
         return code;
     }
+    sl__visit_inside(&made->run.visit, false);
     *stream = made;
     return SL_OK;
 }
 
 enum sl_code sl_stream_next(struct sl_stream *stream, struct sl_outcome *outcome, struct sl_error *error) {
-    if (sl__run_next(&stream->run, outcome) == SL_OK) {
+    sl__visit_inside(&stream->run.visit, true);
+    enum sl_code next = sl__run_next(&stream->run, outcome);
+    sl__visit_inside(&stream->run.visit, false);
+    if (next == SL_OK) {
         return SL_OK;
     }
     sl__report_complete(&stream->run);
@@ -109,6 +113,7 @@ const struct sl_report *sl_stream_report(const struct sl_stream *stream) {
 
 void sl_stream_close(struct sl_stream *stream) {
     if (stream != NULL) {
+        sl__visit_inside(&stream->run.visit, true);
         sl__run_finish(&stream->run);
         free(stream);
     }

@@ -167,6 +167,10 @@ enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struc
     run->random = run->options.policy.jitter > 0 ? sl__random_seed() | 1 : 1;
     if (run->executor != NULL) {
         sl__task_attach(run);
+    } else {
+        run->visit.bell = run->bell;
+        sl__visit_inside(&run->visit, true);
+        sl__pool_enter(run->pool, &run->visit);
     }
     return SL_OK;
 }
@@ -179,6 +183,27 @@ void sl__run_end(struct sl__run *run, enum sl__ending ending, const struct sl_er
     }
     if (error != NULL && run->end_error.code == SL_OK) {
         sl_error_copy(&run->end_error, error);
+    }
+}
+
+/* The pool is drained or destroyed: what flies may come back, and nothing else is sent. */
+static void look_at_door(struct sl__run *run) {
+    if (run->pool == NULL || !sl__pool_shut(run->pool)) {
+        return;
+    }
+    bool unsent = run->open != NULL || run->has_held || run->buckets.count > 0 || run->waiting.count > 0;
+    bool whole_call = run->results != NULL && run->report->input == run->options.batch_size;
+    bool more = run->ending == SL__RUNNING && !run->source_over && !whole_call;
+    if (unsent || more) {
+        struct sl_error error;
+        sl__error_init(&error);
+        (void)sl_error_set(&error, SL_E_CLOSED,
+                           "the pool was drained or destroyed while the run had come to %llu items",
+                           (unsigned long long)run->report->input);
+        sl__run_end(run, SL__STOPPING, &error);
+        sl_error_finish(&error);
+    } else {
+        sl__run_end(run, SL__STOPPING, NULL);
     }
 }
 
@@ -208,6 +233,7 @@ static void look_at_control(struct sl__run *run, uint64_t now) {
         sl__run_end(run, SL__STOPPING, &error);
     }
     sl_error_finish(&error);
+    look_at_door(run);
     if (run->ending >= SL__CANCELLING) {
         sl__run_abandon(run);
     }
@@ -335,6 +361,7 @@ void sl__run_finish(struct sl__run *run) {
         sl__run_release_idle(run);
         sl__pool_forget_waiter(run->pool, &run->waiter);
     }
+    struct sl_pool *pool = run->pool;
     struct sl__link *link;
     while ((link = sl__list_pop_front(&run->spare)) != NULL) {
         sl__batch_destroy(SL_CONTAINER_OF(link, struct sl__batch, link));
@@ -349,4 +376,8 @@ void sl__run_finish(struct sl__run *run) {
     sl_error_finish(&run->item_error);
     sl_error_finish(&run->end_error);
     sl_report_finish(&run->own_report);
+    if (pool != NULL) {
+        sl__visit_inside(&run->visit, false);
+        sl__pool_leave(pool, &run->visit);
+    }
 }

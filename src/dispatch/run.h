@@ -32,6 +32,7 @@
 #include "base/list.h"
 #include "lane/lane.h"
 #include "pool/lease.h"
+#include "pool/visit.h"
 
 #define SL__RUN_RETRY_ATTEMPTS 3
 #define SL__RUN_BACKOFF_MS 100
@@ -81,7 +82,7 @@ struct sl__batch {
     uint64_t key;    /* 0: none */
     uint32_t worker; /* the one that it must run on, or SL__ANY_WORKER */
     uint32_t requeues;
-    uint32_t alone; /* isolate: attempts at its one item since that was alone */
+    uint32_t alone;    /* isolate: attempts at its one item since that was alone */
     uint64_t first_ns; /* when its first item came */
     uint64_t not_before_ns;
     uint64_t sent_ns;
@@ -215,6 +216,7 @@ struct sl__run {
     struct sl__list finished; /* executor: tasks that ended; like boxes guarded by executor->lock */
     struct sl__link executor_link;
     struct sl__waiter waiter;
+    struct sl__visit visit;    /* with a pool */
     uint64_t ask_again_ns;     /* when to ask for one more lane, as found in this turn; 0: none is wanted */
     uint64_t first_acquire_ns; /* since when it has waited for a first lane; 0: does not */
     uint64_t batch_ns;         /* moving average of the time between replies of one seat */

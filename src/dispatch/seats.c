@@ -350,9 +350,13 @@ static void settle_lost(struct sl__run *run, struct sl__seat *seat, uint64_t now
     const struct sl_error *death = &seat->lease->death;
     uint64_t started = sl__lane_started(lane);
     uint32_t count = seat->count;
-    run->report->worker_death_count += count > 0;
+    bool shut = death->code == SL_E_CLOSED; /* killed, because the pool is to end */
+    run->report->worker_death_count += count > 0 && !shut;
     if (seat == run->open_seat) {
         sl__seat_spill_open(run, false);
+    }
+    if (shut) {
+        sl__run_end(run, SL__STOPPING, death);
     }
     /* From the youngest to the oldest, because each goes to the front of the queue. */
     for (uint32_t i = count; i-- > 0;) {
@@ -365,7 +369,10 @@ static void settle_lost(struct sl__run *run, struct sl__seat *seat, uint64_t now
         seat->count--;
         seat->batches++;
         run->flying_count--;
-        if (blamed) {
+        if (shut) {
+            (void)sl__batch_spill(batch, base);
+            sl__settle_all(run, batch, SL_STATUS_CANCELLED, death);
+        } else if (blamed) {
             run->report->batch_count++;
             blame(run, seat, batch);
             sl__settle_failure(run, batch, death, base, now);

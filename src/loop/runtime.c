@@ -89,6 +89,9 @@ void sl_runtime_destroy(struct sl_runtime *runtime) {
     for (;;) {
         pthread_mutex_lock(&runtime->lock);
         struct sl__tenant *tenant = runtime->tenants;
+        if (tenant != NULL && tenant->hold != NULL) {
+            tenant->hold(tenant); /* another thread may be destroying it: it parts before its memory goes */
+        }
         pthread_mutex_unlock(&runtime->lock);
         if (tenant == NULL) {
             break;

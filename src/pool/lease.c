@@ -46,7 +46,8 @@ static void leave_line(struct sl_pool *pool, struct sl__waiter *waiter) {
 static enum sl_code refuse(struct sl_pool *pool, struct sl__waiter *waiter, struct sl_error *error) {
     leave_line(pool, waiter);
     if (pool->phase == SL__POOL_CLOSING) {
-        return sl_error_set(error, SL_E_CLOSED, "pool %s is being destroyed", pool->name);
+        return sl_error_set(error, SL_E_CLOSED, "pool %s was drained or destroyed, and takes no calls any more",
+                            pool->name);
     }
     return sl__breaker_refuse(pool, error);
 }
@@ -182,7 +183,9 @@ void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t ba
     incarnation->batch_count += batches;
     pool->stats.batch_count += batches;
     pool->leased_count--;
-    if (atomic_load_explicit(&lease->lost, memory_order_relaxed) != 0) {
+    bool lost = atomic_load_explicit(&lease->lost, memory_order_relaxed) != 0;
+    sl__drain_released(pool, lost);
+    if (lost) {
         last = incarnation;
     } else {
         if (lease->trial && batches > 0) {

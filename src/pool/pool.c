@@ -132,6 +132,9 @@ static void start_workers(void *context) {
     };
     start->code = sl__breaker_start(pool, start->error);
     if (start->code == SL_OK) {
+        start->code = sl__drain_start(pool, start->error);
+    }
+    if (start->code == SL_OK) {
         start->code = sl__pulse_init(pool, start->error);
     }
     if (start->code == SL_OK && pool->spec.template_argv != NULL) {
@@ -179,11 +182,12 @@ static void destroy_workers(void *context) {
     sl__template_destroy(pool->template);
     pool->template = NULL;
     sl__breaker_stop(pool);
+    sl__drain_stop(pool);
 }
 
 /* ---- creation and destruction --------------------------------------------------------------------------------- */
 
-static void free_pool(struct sl_pool *pool) {
+void sl__pool_free(struct sl_pool *pool) {
     sl__tally_finish(&pool->tally);
     sl__allot_finish(&pool->allot);
     sl__budget_finish(&pool->budget);
@@ -217,6 +221,7 @@ static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_po
     pool->restart_window_ms = options->restart_window_ms;
     pool->failure = (struct sl_error)SL_ERROR_INIT;
     sl__breaker_init(&pool->breaker, options);
+    sl__drain_init(&pool->drain);
     pool->name = strdup(options->name);
     bool fits = pool->name != NULL && sl__places_grow(pool, pool->worker_max);
     for (uint32_t i = 0; fits && i < pool->wanted_count; i++) {
@@ -225,7 +230,7 @@ static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_po
     fits = sl__allot_init(&pool->allot, SL__PLACE_MAX) && fits;
     fits = sl__budget_init(&pool->budget, options->restart_max, options->restart_window_ms) && fits;
     if (!fits) {
-        free_pool(pool);
+        sl__pool_free(pool);
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a pool of %u workers", options->worker_count);
     }
     *out = pool;
@@ -243,13 +248,7 @@ static enum sl_code make_spec(struct sl_pool *pool, const struct sl_pool_options
     return code;
 }
 
-/* Ends all workers and waits for it. Bounded: each answers after its stop timeout and the patience with SIGKILL. */
-static void close_pool(struct sl_pool *pool) {
-    pthread_mutex_lock(&pool->lock);
-    SL_ASSERT(pool->leased_count == 0);
-    pool->phase = SL__POOL_CLOSING;
-    sl__allot_ring_all(&pool->allot);
-    pthread_mutex_unlock(&pool->lock);
+void sl__pool_stop_workers(struct sl_pool *pool) {
     sl__loop_call(pool->runtime->loop, stop_workers, pool);
     pthread_mutex_lock(&pool->lock);
     while (pool->occupied_count > 0) {
@@ -266,11 +265,6 @@ static void close_pool(struct sl_pool *pool) {
     }
     sl__loop_call(pool->runtime->loop, destroy_workers, pool);
     sl__runtime_part(pool->runtime, &pool->tenant, pool->worker_max);
-    free_pool(pool);
-}
-
-static void destroy_tenant(struct sl__tenant *tenant) {
-    sl_pool_destroy(SL_CONTAINER_OF(tenant, struct sl_pool, tenant));
 }
 
 /* Each worker answers within its start timeout, with ready or with its death. */
@@ -313,30 +307,23 @@ enum sl_code sl_pool_create(struct sl_runtime *runtime, const struct sl_pool_opt
     }
     code = make_spec(pool, &options, error);
     if (code == SL_OK) {
-        pool->tenant.destroy = destroy_tenant;
+        pool->tenant.hold = sl__pool_tenant_hold;
+        pool->tenant.destroy = sl__pool_tenant_destroy;
         code = sl__runtime_join(runtime, &pool->tenant, pool->worker_max, error);
     }
     if (code != SL_OK) {
-        free_pool(pool);
+        sl__pool_free(pool);
         return code;
     }
     struct start start = {.pool = pool, .options = &options, .error = error, .code = SL_OK};
     sl__loop_call(runtime->loop, start_workers, &start);
     code = start.code == SL_OK ? await_start(pool, error) : start.code;
     if (code != SL_OK) {
-        close_pool(pool);
+        sl__pool_end(pool);
         return code;
     }
     *out = pool;
     return SL_OK;
-}
-
-void sl_pool_destroy(struct sl_pool *pool) {
-    if (pool == NULL || sl__pool_foreign(pool)) {
-        /* In a forked child there is no supervising thread, and the workers are not its own: it leaves them alone. */
-        return;
-    }
-    close_pool(pool);
 }
 
 /* ---- a look from outside -------------------------------------------------------------------------------------- */

@@ -18,6 +18,7 @@
 #include "allot.h"
 #include "base/list.h"
 #include "breaker.h"
+#include "drain.h"
 #include "loop/runtime.h"
 #include "pool/lease.h"
 #include "pulse.h"
@@ -91,7 +92,7 @@ static inline struct sl__incarnation *sl__place_incarnation(const struct sl__pla
 enum sl__pool_phase {
     SL__POOL_STARTING, /* sl_pool_create has not returned */
     SL__POOL_OPEN,
-    SL__POOL_CLOSING
+    SL__POOL_CLOSING /* the door is shut: drain.h */
 };
 
 struct sl_pool {
@@ -117,6 +118,7 @@ struct sl_pool {
     struct sl__allot allot;
     struct sl__budget budget;
     struct sl__breaker breaker;
+    struct sl__drain drain;
     struct sl__template *template; /* or NULL; loop thread */
     bool template_stopped;
     uint32_t started_count;    /* places that have been ready */

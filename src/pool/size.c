@@ -114,7 +114,7 @@ static void admit_more(struct sl_pool *pool) {
 /* ---- what is to be -------------------------------------------------------------------------------------------- */
 
 void sl__size_look(struct sl_pool *pool) {
-    if (!pool->adjust_posted) {
+    if (!pool->adjust_posted && pool->phase != SL__POOL_CLOSING) {
         pool->adjust_posted = true;
         sl__loop_post(pool->runtime->loop, &pool->adjust_task);
     }

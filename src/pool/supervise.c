@@ -83,6 +83,7 @@ static struct sl__incarnation *end_incarnation(struct sl_pool *pool, struct sl__
         atomic_store_explicit(&incarnation->lease.lost, 1, memory_order_release);
         /* Under the lock: the holder's release, after which the bells may be gone, has to wait for it. */
         sl__bell_ring(incarnation->bell);
+        sl__drain_lost(pool);
         return NULL;
     }
     if (!incarnation->killed && !incarnation->retired) {

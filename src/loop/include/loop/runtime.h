@@ -15,7 +15,11 @@
 /* Something that a runtime has to take down before itself: embedded in a pool. The rooms above are not known here. */
 struct sl__tenant {
     struct sl__tenant *previous, *next;
-    void (*destroy)(struct sl__tenant *tenant); /* blocks; calls sl__runtime_part */
+    void (*hold)(
+        struct sl__tenant *
+            tenant); /* under the runtime's lock: it does not go before `destroy`, which follows, has ended; NULL: it never does */
+    void (*destroy)(
+        struct sl__tenant *tenant); /* blocks; sl__runtime_part has been called when it returns, by whomever */
 };
 
 struct sl__directory;
