@@ -115,14 +115,14 @@ enum sl_code sl__packet_receive(int socket, void *memory, size_t capacity, size_
         if (got >= 0) {
             break;
         }
-        if (errno == EINTR) {
+        if (errno == EINTR && (flags & SL__PACKET_ONCE) == 0) {
             continue;
         }
         /* The other end closed with something of ours unread. Said once; what it had sent before can still be received. */
         if (errno == ECONNRESET && resets++ == 0) {
             continue;
         }
-        if (errno == EAGAIN) {
+        if (errno == EAGAIN || errno == EINTR) {
             return sl_error_set(error, SL_E_AGAIN, "no packet has arrived yet");
         }
         if (errno == ECONNRESET || errno == ENOTCONN) {

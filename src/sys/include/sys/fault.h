@@ -33,6 +33,10 @@ enum sl__sys_call {
     SL__CALL_WAITID,
     SL__CALL_DIRECTORY, /* mkdir, open and flock of directories */
     SL__CALL_FILE,      /* open and fallocate of named files */
+    SL__CALL_EPOLL_CREATE,
+    SL__CALL_EPOLL_CTL,
+    SL__CALL_EVENTFD,
+    SL__CALL_TIMERFD,
     SL__CALL_COUNT_
 };
 

@@ -11,7 +11,8 @@
 #define SL__PACKET_FDS_MAX 64 /* descriptors in one packet */
 
 enum sl__packet_flag {
-    SL__PACKET_NOWAIT = 1 /* again instead of blocking */
+    SL__PACKET_NOWAIT = 1, /* again instead of blocking */
+    SL__PACKET_ONCE = 2    /* receive: again when a signal handler ran while it was blocked */
 };
 
 /** Both ends close-on-exec and blocking. */
