@@ -47,10 +47,11 @@ struct sl_runtime_options {
 
     /** directory that holds the Python package `slither`; NULL: $SLITHER_PACKAGE_PATH, else beside the library */
     const char *package_path;
+    uint32_t view_threads_max; /**< views (view.h) that run at once, 1..256; default 64 */
 };
 
 #define SL_RUNTIME_OPTIONS_INIT \
-    { sizeof(struct sl_runtime_options), NULL, NULL, SL_LOG_INFO, 1024, NULL }
+    { sizeof(struct sl_runtime_options), NULL, NULL, SL_LOG_INFO, 1024, NULL, 64 }
 
 struct sl_runtime;
 

@@ -31,5 +31,6 @@
 #include <slither/store.h>
 #include <slither/value.h>
 #include <slither/version.h>
+#include <slither/view.h>
 
 #endif

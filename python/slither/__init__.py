@@ -5,20 +5,23 @@
         return [slither.skip("empty") if not item else work(item) for item in items]
 
 skip(), error() and route() stand for the result of one item. Array is what arrays arrive as; numpy.asarray() sees one
-without a copy. pack() and unpack() are the codec. All of it also works outside a worker.
+without a copy. pack() and unpack() are the codec. All of that also works outside a worker. view() and view_many() call functions of
+the host, and so need one.
 """
 from slither._interpreter import problem as _problem
 
 _missing = _problem()
 if _missing is None:
     try:
-        from slither._native import (Array, Failure, Mark, NotSerializable, Ref, error, pack, route, skip, unpack)
+        from slither._native import (Array, Failure, Mark, NotSerializable, Ref, ViewError, ViewTimeout, error, pack, route, skip,
+                                     unpack, view, view_many)
         from slither._native import version as __version__
     except ImportError as _reason:
         from slither._interpreter import unloadable as _unloadable
         _missing = _unloadable(_reason)
 
-__all__ = ["Array", "Failure", "Mark", "NotSerializable", "Ref", "error", "pack", "route", "skip", "unpack"]
+__all__ = ["Array", "Failure", "Mark", "NotSerializable", "Ref", "ViewError", "ViewTimeout", "error", "pack", "route", "skip",
+           "unpack", "view", "view_many"]
 
 
 if _missing is not None:

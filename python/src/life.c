@@ -189,15 +189,17 @@ static int attach(struct sl__state *state, struct sl_value message, int *fds, si
             "package protocol %d with layout %llx; set SLITHER_PACKAGE_PATH to the package of this build",
             (unsigned long long)protocol, (unsigned long long)layout, SL__PROTOCOL,
             (unsigned long long)sl__lane_layout());
-    else if (fd_count != CONFIG_FDS)
-        sl__raise(state, SL_E_PROTOCOL, "the host's first message came with %zu descriptors instead of %d", fd_count,
-                  CONFIG_FDS);
+    else if (fd_count != CONFIG_FDS && fd_count != SL__CONFIG_FDS_MAX)
+        sl__raise(state, SL_E_PROTOCOL, "the host's first message came with %zu descriptors instead of %d or %d",
+                  fd_count, CONFIG_FDS, SL__CONFIG_FDS_MAX);
     if (PyErr_Occurred()) {
         close_all(fds, fd_count);
         return -1;
     }
     struct sl_error error = SL_ERROR_INIT;
     struct sl__life *life = sl__life();
+    if (fd_count == SL__CONFIG_FDS_MAX)
+        sl__calls_open(fds[CONFIG_FDS]);
     if (sl__lane_attach(fds, &config, &life->lane, &error) != SL_OK) {
         raise_error(state, &error);
         sl_error_finish(&error);
@@ -221,12 +223,13 @@ PyObject *sl__worker_connect(PyObject *module, PyObject *unused) {
     uint8_t *packet = PyMem_Malloc(SL__MESSAGE_MAX);
     if (packet == NULL)
         return PyErr_NoMemory();
-    int fds[CONFIG_FDS];
+    int fds[SL__CONFIG_FDS_MAX];
     size_t size = 0, fd_count = 0;
     struct sl_error error = SL_ERROR_INIT;
     enum sl_code code;
     Py_BEGIN_ALLOW_THREADS;
-    code = sl__packet_receive(SL__WORKER_FD, packet, SL__MESSAGE_MAX, &size, fds, CONFIG_FDS, &fd_count, 0, &error);
+    code = sl__packet_receive(SL__WORKER_FD, packet, SL__MESSAGE_MAX, &size, fds, SL__CONFIG_FDS_MAX, &fd_count, 0,
+                              &error);
     Py_END_ALLOW_THREADS;
     PyObject *config = NULL;
     struct sl_value message;
@@ -295,6 +298,7 @@ PyObject *sl__worker_forked(PyObject *module, PyObject *unused) {
         int fd = SL__WORKER_FD;
         sl__close(&fd);
         sl__box_leave();
+        sl__calls_close();
         life->forked = true;
     }
     Py_INCREF(Py_None);

@@ -152,6 +152,16 @@ static PyObject *native_route(PyObject *module, PyObject *arguments, PyObject *k
     return sl__mark_make(sl__state_of(module), SL_MARK_ROUTE, name, payload);
 }
 
+/* ---- views --------------------------------------------------------------------------------------------------- */
+
+PyDoc_STRVAR(view_doc,
+             "view(name, /, *args, **kwargs)\n--\n\n"
+             "Calls a function of the host and waits for its result. Workers only.\n\n"
+             "Raises LookupError when the host has no such view, slither.ViewTimeout when it takes too long, and\n"
+             "slither.ViewError with the host's `code` when it fails.");
+PyDoc_STRVAR(view_many_doc, "view_many(name, keys, /)\n--\n\n"
+                            "Calls a function of the host for all keys at once: a list with an entry for each key.");
+
 /* ---- the module ---------------------------------------------------------------------------------------------- */
 
 /* The table wants one type for all conventions. */
@@ -163,6 +173,8 @@ static PyMethodDef native_functions[] = {
     {"skip", WITH_KEYWORDS(native_skip), METH_VARARGS | METH_KEYWORDS, skip_doc},
     {"error", WITH_KEYWORDS(native_error), METH_VARARGS | METH_KEYWORDS, error_doc},
     {"route", WITH_KEYWORDS(native_route), METH_VARARGS | METH_KEYWORDS, route_doc},
+    {"view", WITH_KEYWORDS(sl__calls_view), METH_FASTCALL | METH_KEYWORDS, view_doc},
+    {"view_many", WITH_KEYWORDS(sl__calls_view_many), METH_FASTCALL, view_many_doc},
     {"connect", sl__worker_connect, METH_NOARGS, "connect() -> dict: takes the host's first message. Workers only."},
     {"send", sl__worker_send, METH_O, "send(dict): sends a life-cycle message to the host. Workers only."},
     {"serve", sl__worker_serve, METH_VARARGS,
@@ -198,6 +210,20 @@ static int native_exec(PyObject *module) {
                                   PyExc_RuntimeError, NULL);
     if (state->failure == NULL || PyModule_AddObjectRef(module, "Failure", state->failure) < 0)
         return -1;
+    state->view_error =
+        PyErr_NewExceptionWithDoc("slither.ViewError",
+                                  "A view has failed, or could not be called; `code` is the name of the kind of error, "
+                                  "as the host gave it. When the "
+                                  "view has called Python in turn, `traceback` is that of the exception there.",
+                                  state->failure, NULL);
+    if (state->view_error == NULL || PyObject_SetAttrString(state->view_error, "traceback", Py_None) < 0 ||
+        PyModule_AddObjectRef(module, "ViewError", state->view_error) < 0)
+        return -1;
+    state->view_timeout = PyErr_NewExceptionWithDoc(
+        "slither.ViewTimeout", "A view took longer than its timeout. Its result, if it ever comes, is dropped.",
+        PyExc_TimeoutError, NULL);
+    if (state->view_timeout == NULL || PyModule_AddObjectRef(module, "ViewTimeout", state->view_timeout) < 0)
+        return -1;
     if (sl__array_type_make(module, state) < 0 || sl__mark_types_make(module, state) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "version", SL_VERSION_STRING);
@@ -210,6 +236,8 @@ static int native_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->ref_type);
     Py_VISIT(state->not_serializable);
     Py_VISIT(state->failure);
+    Py_VISIT(state->view_error);
+    Py_VISIT(state->view_timeout);
     Py_VISIT(state->datetime_type);
     Py_VISIT(state->timedelta_type);
     Py_VISIT(state->epoch);
@@ -224,6 +252,8 @@ static int native_clear(PyObject *module) {
     Py_CLEAR(state->ref_type);
     Py_CLEAR(state->not_serializable);
     Py_CLEAR(state->failure);
+    Py_CLEAR(state->view_error);
+    Py_CLEAR(state->view_timeout);
     Py_CLEAR(state->datetime_type);
     Py_CLEAR(state->timedelta_type);
     Py_CLEAR(state->epoch);

@@ -59,6 +59,8 @@ struct sl__state {
     PyTypeObject *ref_type;
     PyObject *not_serializable; /* exception class slither.NotSerializable */
     PyObject *failure;          /* exception class slither.Failure: has a code besides its text */
+    PyObject *view_error;       /* exception class slither.ViewError */
+    PyObject *view_timeout;     /* exception class slither.ViewTimeout */
     PyObject *datetime_type;    /* these three are NULL until the first timestamp */
     PyObject *timedelta_type;
     PyObject *epoch;
@@ -147,6 +149,7 @@ struct sl__life {
     _Atomic uint32_t idle; /* the main thread waits for a batch; this and the next are for the watcher to see */
     _Atomic uint64_t batch_number;
     uint32_t depth_max;
+    bool serving;  /* it is ready for batches, and so for calls of views */
     bool forked;   /* this is a forked child of a worker */
     bool template; /* this is a template */
 };
@@ -168,7 +171,17 @@ void sl__ask_answer(uint64_t number, uint64_t stack_ms);
 #define SL__STACK_SIGNAL (SIGRTMAX - 6)
 #define SL__NUDGE_SIGNAL (SIGRTMAX - 5)
 
-/* Functions of the module. */
+/* ---- calls of views ---------------------------------------------------------------------------------------- */
+
+/* The call socket of this worker, which is taken over. */
+void sl__calls_open(int fd);
+/* In a forked child: it has none. */
+void sl__calls_close(void);
+
+/* ---- functions of the module ------------------------------------------------------------------------------- */
+
+PyObject *sl__calls_view(PyObject *module, PyObject *const *arguments, Py_ssize_t count, PyObject *keywords);
+PyObject *sl__calls_view_many(PyObject *module, PyObject *const *arguments, Py_ssize_t count);
 PyObject *sl__worker_connect(PyObject *module, PyObject *unused);
 PyObject *sl__worker_send(PyObject *module, PyObject *message);
 PyObject *sl__worker_forked(PyObject *module, PyObject *unused);

@@ -471,6 +471,7 @@ PyObject *sl__worker_serve(PyObject *module, PyObject *arguments) {
     server.functions = PyDict_New();
     if (server.functions == NULL)
         return NULL;
+    sl__life()->serving = true;
     int status = serve(&server);
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);

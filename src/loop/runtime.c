@@ -11,11 +11,16 @@
 #include "sys/process.h"
 
 #define LANE_MAX_LIMIT 1024
+#define VIEW_THREADS_LIMIT 256
 
 static enum sl_code check_options(const struct sl_runtime_options *options, struct sl_error *error) {
     if (options->lane_max < 1 || options->lane_max > LANE_MAX_LIMIT) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_runtime_create: lane_max is %u; expected 1 to %u",
                             options->lane_max, LANE_MAX_LIMIT);
+    }
+    if (options->view_threads_max < 1 || options->view_threads_max > VIEW_THREADS_LIMIT) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_runtime_create: view_threads_max is %u; expected 1 to %u",
+                            options->view_threads_max, VIEW_THREADS_LIMIT);
     }
     if (options->log_level < SL_LOG_DEBUG || options->log_level > SL_LOG_ERROR) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT,
@@ -49,6 +54,7 @@ enum sl_code sl_runtime_create(const struct sl_runtime_options *given, struct sl
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a runtime");
     }
     runtime->lane_max = options.lane_max;
+    runtime->view_threads_max = options.view_threads_max;
     runtime->owner = sl__process_id();
     if (options.package_path != NULL) {
         runtime->package_path = strdup(options.package_path);
@@ -97,6 +103,9 @@ void sl_runtime_destroy(struct sl_runtime *runtime) {
             break;
         }
         tenant->destroy(tenant);
+    }
+    if (runtime->upcalls != NULL) {
+        runtime->upcalls->destroy(runtime->upcalls);
     }
     sl__loop_destroy(runtime->loop);
     SL_ASSERT(runtime->lane_count == 0);

@@ -17,6 +17,7 @@ static struct sl__incarnation *incarnation_of(struct sl__lease *lease) {
 void sl__incarnation_destroy(struct sl__incarnation *incarnation) {
     if (incarnation != NULL) {
         sl__lane_destroy(incarnation->lease.lane);
+        sl__port_unref(incarnation->life.port);
         sl_error_finish(&incarnation->lease.death);
         free(incarnation);
     }
@@ -52,6 +53,24 @@ static enum sl_code refuse(struct sl_pool *pool, struct sl__waiter *waiter, stru
     return sl__breaker_refuse(pool, error);
 }
 
+/* All workers that it could get wait for the view that asks: none of them can become idle before it has returned. */
+static bool waits_for_itself(const struct sl_pool *pool, uint32_t worker) {
+    const struct sl__frame *frame = sl__frame_current();
+    uint32_t needed = worker == SL__ANY_WORKER ? sl__pool_capacity(pool) : 1;
+    return frame != NULL && sl__frame_count(frame, pool, worker) >= needed;
+}
+
+static enum sl_code refuse_itself(const struct sl_pool *pool, uint32_t worker, struct sl_error *error) {
+    const struct sl__frame *frame = sl__frame_current();
+    uint32_t count = sl__frame_count(frame, pool, worker);
+    return sl_error_set(
+        error, SL_E_POOL_EXHAUSTED,
+        "%s%u of pool %s %s for the view that dispatches to it, which would wait for itself; dispatch to "
+        "another pool, or give this one more workers",
+        worker == SL__ANY_WORKER ? "all workers, " : "worker ", worker == SL__ANY_WORKER ? count : worker, pool->name,
+        worker == SL__ANY_WORKER ? "wait" : "waits");
+}
+
 enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, uint32_t worker,
                               struct sl__lease **lease, struct sl_error *error) {
     SL_ASSERT(waiter->bell != NULL);
@@ -76,10 +95,14 @@ enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, u
         incarnation->leased = true;
         incarnation->bell = waiter->bell;
         sl__pulse_wake(pool);
+        sl__port_lend(incarnation->life.port, sl__frame_current());
         pool->leased_count++;
         *lease = &incarnation->lease;
     } else if (!open) {
         code = refuse(pool, waiter, error);
+    } else if (waits_for_itself(pool, worker)) {
+        leave_line(pool, waiter);
+        code = refuse_itself(pool, worker, error);
     } else if (waiter->queued) {
         bool other = waiter->worker != worker;
         waiter->worker = worker;
@@ -180,6 +203,7 @@ void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t ba
     SL_ASSERT(incarnation->leased);
     incarnation->leased = false;
     incarnation->bell = NULL;
+    sl__port_lend(incarnation->life.port, NULL);
     incarnation->batch_count += batches;
     pool->stats.batch_count += batches;
     pool->leased_count--;

@@ -85,6 +85,7 @@ static enum sl_code take_options(const struct sl_pool_options *given, struct sl_
 struct start {
     struct sl_pool *pool;
     const struct sl_pool_options *options;
+    struct sl__upcalls *upcalls;
     struct sl_error *error;
     enum sl_code code;
 };
@@ -122,6 +123,8 @@ static void start_workers(void *context) {
         .stack_timeout_ms = start->options->stack_timeout_ms,
         .term_grace_ms = start->options->term_grace_ms,
         .memory_max_bytes = start->options->memory_max_bytes,
+        .upcalls = start->upcalls,
+        .caller = pool,
         .lane =
             {
                 .segment_bytes = start->options->segment_bytes,
@@ -315,8 +318,11 @@ enum sl_code sl_pool_create(struct sl_runtime *runtime, const struct sl_pool_opt
         sl__pool_free(pool);
         return code;
     }
-    struct start start = {.pool = pool, .options = &options, .error = error, .code = SL_OK};
-    sl__loop_call(runtime->loop, start_workers, &start);
+    struct start start = {.pool = pool, .options = &options, .error = error};
+    start.code = sl__upcalls_of(runtime, &start.upcalls, error);
+    if (start.code == SL_OK) {
+        sl__loop_call(runtime->loop, start_workers, &start);
+    }
     code = start.code == SL_OK ? await_start(pool, error) : start.code;
     if (code != SL_OK) {
         sl__pool_end(pool);

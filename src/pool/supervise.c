@@ -17,6 +17,7 @@ static struct sl__incarnation *make_incarnation(struct sl__occupant *occupant, c
         incarnation->occupant = occupant;
         incarnation->life = *life;
         incarnation->ready_ns = incarnation->heard_ns = sl__clock_now_ns();
+        sl__port_ref(life->port);
         incarnation->lease.lane = life->lane;
         incarnation->lease.worker = occupant->place->index;
         incarnation->lease.generation = life->generation;

@@ -22,6 +22,7 @@ struct sl__worker {
     bool failed_before; /* in the template, which has said why */
     _Atomic int64_t pid;
     struct sl__lane *lane; /* until it is handed to the owner */
+    struct sl__port *port; /* or NULL */
     bool was_ready;
     uint64_t spawned_ns;
     uint64_t ready_ns;

@@ -149,6 +149,8 @@ static void close_all(struct sl__worker *worker) {
     sl__black_box_close(&worker->box);
     sl__lane_destroy(worker->lane);
     worker->lane = NULL;
+    sl__port_close(worker->port);
+    worker->port = NULL;
     worker->pid = 0;
     if (worker->config.template != NULL) {
         sl__template_forget(worker->config.template, &worker->wish);
@@ -171,7 +173,7 @@ static enum sl_code watch_all(struct sl__worker *worker, struct sl_error *error)
 static enum sl_code send_config(struct sl__worker *worker, struct sl_error *error) {
     uint8_t *bytes = NULL;
     size_t size = 0;
-    int fds[SL__LANE_FDS + SL__CONFIG_FDS_EXTRA];
+    int fds[SL__CONFIG_FDS_MAX];
     size_t fd_count = 0;
     enum sl_code code;
     if (worker->config.hear != NULL) {
@@ -182,6 +184,9 @@ static enum sl_code send_config(struct sl__worker *worker, struct sl_error *erro
         sl__lane_worker_fds(worker->lane, fds);
         fds[SL__LANE_FDS] = worker->box.fd;
         fd_count = SL__LANE_FDS + SL__CONFIG_FDS_EXTRA;
+        if (worker->port != NULL) {
+            fds[fd_count++] = sl__port_worker_fd(worker->port);
+        }
     }
     if (code == SL_OK) {
         code = sl__packet_send(worker->child.socket, bytes, size, fds, fd_count, SL__PACKET_NOWAIT, error);
@@ -203,13 +208,48 @@ static enum sl__worker_event do_say_stopped(struct sl__worker *worker) {
     return SL__EVENT_NONE;
 }
 
+/* A call that it has made breaks the protocol. */
+static void port_broken(void *context, const char *why) {
+    struct sl__worker *worker = context;
+    if (worker->reason.code == SL_OK) {
+        sl_error_set(&worker->reason, SL_E_PROTOCOL, "%s broke the protocol of its call socket and was killed: %s",
+                     worker->who, why);
+    }
+    handle(worker, SL__EVENT_BABBLED);
+}
+
 static enum sl_code make_lane(struct sl__worker *worker, struct sl_error *error) {
     if (worker->config.hear != NULL) {
         return SL_OK;
     }
     worker->config.lane.generation = worker->generation;
     enum sl_code code = sl__lane_create(&worker->config.lane, &worker->lane, error);
-    return code == SL_OK ? sl__black_box_open(&worker->box, error) : code;
+    if (code == SL_OK) {
+        code = sl__black_box_open(&worker->box, error);
+    }
+    if (code == SL_OK && worker->config.upcalls != NULL) {
+        const struct sl__port_config config = {
+            .pool = worker->config.pool,
+            .owner = worker->config.caller,
+            .worker = worker->config.index,
+            .generation = worker->generation,
+            .broken = port_broken,
+            .context = worker,
+        };
+        code = sl__port_open(worker->config.upcalls, &config, &worker->port, error);
+    }
+    return code;
+}
+
+/* One whose calls nobody answers must at least hear so: without a port its socket is at its end. */
+static void serve_calls(struct sl__worker *worker) {
+    struct sl_error error = SL_ERROR_INIT;
+    if (worker->port != NULL && sl__port_serve(worker->port, &error) != SL_OK) {
+        LOG(worker, SL_LOG_ERROR, "%s can call no views: %s", worker->who, error.message);
+        sl__port_close(worker->port);
+        worker->port = NULL;
+    }
+    sl_error_finish(&error);
 }
 
 static enum sl__worker_event fail_to_spawn(struct sl__worker *worker, enum sl_code code, struct sl_error *error) {
@@ -358,6 +398,7 @@ static enum sl__worker_event do_announce(struct sl__worker *worker) {
     if (worker->lane != NULL) {
         sl__lane_close_worker_fds(worker->lane);
     }
+    serve_calls(worker);
     worker->was_ready = true;
     worker->ready_ns = sl__clock_now_ns();
     worker->questions.heard_ns = worker->ready_ns;
@@ -367,6 +408,7 @@ static enum sl__worker_event do_announce(struct sl__worker *worker) {
         .pid = worker->child.pid,
         .pidfd = worker->child.pidfd,
         .socket = worker->child.socket,
+        .port = worker->port,
         .forked = worker->forked,
     };
     worker->lane = NULL;

@@ -8,7 +8,8 @@
  *   host -> worker
  *     config   {"type", "protocol": SL__PROTOCOL, "layout": fingerprint (sl__lane_layout), "worker", "generation", "segment_bytes",
  *               "payload_bytes_max", "depth_max", "memory_max": bytes of RLIMIT_DATA or 0, "preload": [str...]}
- *              with the SL__LANE_FDS descriptors of the lane, and one of the black box, as SCM_RIGHTS. First message, once.
+ *              with the SL__LANE_FDS descriptors of the lane, one of the black box, and the worker's end of its call socket (upcall/call.h), which
+ *              a host that offers no views leaves out, as SCM_RIGHTS. First message, once.
  *     ask      {"type", "number", "stack_ms"}: say what you are doing; unless stack_ms is 0, write the Python stack of all threads into the
  *              black box before, and take at most that long
  *     stop     {"type"}: finish the batch that runs, take no other, run exit handlers, exit 0
@@ -50,8 +51,9 @@
 
 #define SL__WORKER_FD 3
 #define SL__FORK_FDS 3
-#define SL__PROTOCOL 3
-#define SL__CONFIG_FDS_EXTRA 1 /* beside those of the lane: the black box, the last */
+#define SL__PROTOCOL 4
+#define SL__CONFIG_FDS_EXTRA 1 /* beside those of the lane: the black box */
+#define SL__CONFIG_FDS_MAX 5   /* and the call socket, the last, which may be missing */
 #define SL__BLACK_BOX_SIZE 65536
 #define SL__MESSAGE_MAX 65536
 

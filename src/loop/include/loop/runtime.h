@@ -24,17 +24,24 @@ struct sl__tenant {
 
 struct sl__directory;
 
+/* Something that a runtime has once, made when a room above first needs it, and taken down after the last tenant. */
+struct sl__annex {
+    void (*destroy)(struct sl__annex *annex); /* blocks; the loop still runs */
+};
+
 struct sl_runtime {
     struct sl__loop *loop;
     struct sl__log log;
     struct sl__buffer_home buffers;
     char *package_path; /* the option, or NULL */
     uint32_t lane_max;
+    uint32_t view_threads_max;
     pid_t owner; /* the process that made it */
 
     pthread_mutex_t lock; /* guards what follows */
     uint32_t lane_count;
     struct sl__tenant *tenants;
+    struct sl__annex *upcalls; /* the room upcall's, or NULL */
 
     pthread_mutex_t directory_lock; /* guards the next: making one takes as long as starting a process */
     struct sl__directory *directory;

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "lane/lane.h"
 #include "loop/loop.h"
+#include "upcall/upcall.h"
 #include "worker/spec.h"
 #include "worker/state.h"
 #include "worker/template.h"
@@ -26,9 +27,10 @@ struct sl__life {
     struct sl__lane *lane; /* the owner's from now on */
     uint32_t generation;   /* from 1 */
     pid_t pid;
-    int pidfd;   /* the worker's; usable until owner->reaping */
-    int socket;  /* the worker's life-cycle socket; likewise, and on the loop thread only */
-    bool forked; /* by the template */
+    int pidfd;             /* the worker's; usable until owner->reaping */
+    int socket;            /* the worker's life-cycle socket; likewise, and on the loop thread only */
+    struct sl__port *port; /* of its calls, or NULL; the worker's until `gone` */
+    bool forked;           /* by the template */
 };
 
 /* How a life ended. Lives during the callback. */
@@ -90,6 +92,8 @@ struct sl__worker_config {
     uint32_t term_grace_ms;        /* 0: it is not sent SIGTERM either */
     uint64_t memory_max_bytes;     /* 0: no limit */
     struct sl__lane_config lane;   /* `generation` is filled in at each start */
+    struct sl__upcalls *upcalls;   /* NULL: it can call no views */
+    const void *caller;            /* of the views that it calls: the pool; only compared */
     struct sl__template *template; /* forks it; NULL: it is started by itself */
     sl__template_hear_fn *hear; /* it is the template: without a lane, and with more to say than a worker; else NULL */
 };
