@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "sys/process.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/assert.h"
+#include "sys/descriptor.h"
 #include "sys/failure.h"
 #include "sys/fault.h"
 
@@ -103,4 +110,73 @@ enum sl_code sl__process_reap(int pidfd, bool wait, struct sl__process_end *end,
         end->core_dumped = status.si_code == CLD_DUMPED;
     }
     return SL_OK;
+}
+
+/* ---- by environment -------------------------------------------------------------------------------------------- */
+
+#define MARK_MIN 8
+#define MARK_MAX 63
+#define MARKED_ROUNDS_MAX 20 /* each kills what those that it killed have started meanwhile */
+#define MARKED_PAUSE_MS 2
+#define ENVIRONMENT_READ 65536
+#define ENVIRONMENT_MAX (8u << 20) /* bytes of one that are read */
+
+static bool is_marked(const char *process, const char *mark, char *buffer) {
+    char path[280];
+    snprintf(path, sizeof path, "/proc/%s/environ", process);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    size_t mark_size = strlen(mark), kept = 0, total = 0;
+    bool found = false;
+    ssize_t got;
+    while (!found && total < ENVIRONMENT_MAX && (got = read(fd, buffer + kept, ENVIRONMENT_READ - kept)) > 0) {
+        size_t size = kept + (size_t)got;
+        found = memmem(buffer, size, mark, mark_size) != NULL;
+        kept = size < mark_size - 1 ? size : mark_size - 1; /* it may lie across two reads */
+        memmove(buffer, buffer + size - kept, kept);
+        total += (size_t)got;
+    }
+    sl__close(&fd);
+    return found;
+}
+
+static uint32_t kill_marked_once(const char *mark, char *buffer) {
+    DIR *all = opendir("/proc");
+    if (all == NULL) {
+        return 0;
+    }
+    uint32_t count = 0;
+    const struct dirent *entry;
+    while ((entry = readdir(all)) != NULL) {
+        long pid = strtol(entry->d_name, NULL, 10);
+        if (pid <= 0 || pid == getpid() || !is_marked(entry->d_name, mark, buffer)) {
+            continue;
+        }
+        /* Between the look and the signal the number could become another's: so it is held fast, and looked at again. */
+        int pidfd = -1;
+        if (sl__process_open((pid_t)pid, &pidfd, NULL) == SL_OK && is_marked(entry->d_name, mark, buffer) &&
+            sl__process_signal(pidfd, SIGKILL, NULL) == SL_OK) {
+            count++;
+        }
+        sl__close(&pidfd);
+    }
+    (void)closedir(all);
+    return count;
+}
+
+uint32_t sl__process_kill_marked(const char *mark) {
+    SL_ASSERT(strlen(mark) >= MARK_MIN && strlen(mark) <= MARK_MAX);
+    char *buffer = malloc(ENVIRONMENT_READ);
+    uint32_t count = 0, now = 1;
+    for (int round = 0; buffer != NULL && now > 0 && round < MARKED_ROUNDS_MAX; round++) {
+        now = kill_marked_once(mark, buffer);
+        count += now;
+        if (now > 0) {
+            (void)poll(NULL, 0, MARKED_PAUSE_MS); /* those that die are seen until they have */
+        }
+    }
+    free(buffer);
+    return count;
 }

@@ -23,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -52,6 +53,7 @@ enum step { STEP_NONE, STEP_GROUP, STEP_DIRECTORY, STEP_DESCRIPTOR, STEP_EXEC };
 /* Lies on the parent's stack; the child writes step and number. */
 struct child {
     const struct sl__spawn *spawn;
+    pid_t parent;
     int floor; /* descriptors from here on are no targets */
     volatile enum step step;
     volatile int number;
@@ -118,6 +120,12 @@ CHILD_ONLY static int run_child(void *argument) {
     if ((spawn->group == SL__SPAWN_GROUP_OWN && setpgid(0, 0) != 0) ||
         (spawn->group == SL__SPAWN_SESSION_OWN && setsid() < 0)) {
         give_up(child, STEP_GROUP);
+    }
+    if (spawn->death_signal != 0) {
+        (void)syscall(SYS_prctl, PR_SET_PDEATHSIG, (long)spawn->death_signal, 0L, 0L, 0L);
+        if (syscall(SYS_getppid) != child->parent) {
+            _exit(127); /* it has ended before it could be told apart */
+        }
     }
     if (spawn->directory != NULL && chdir(spawn->directory) != 0) {
         give_up(child, STEP_DIRECTORY);
@@ -198,7 +206,7 @@ int __clone(int (*function)(void *), void *stack, int flags, void *argument, ...
 enum sl_code sl__spawn(const struct sl__spawn *spawn, pid_t *pid, int *pidfd, struct sl_error *error) {
     *pid = -1;
     *pidfd = -1;
-    struct child child = {.spawn = spawn, .step = STEP_NONE};
+    struct child child = {.spawn = spawn, .parent = getpid(), .step = STEP_NONE};
     enum sl_code code = check(spawn, &child.floor, error);
     if (code != SL_OK) {
         return code;

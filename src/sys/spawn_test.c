@@ -237,6 +237,59 @@ static void threads_may_spawn_at_once(void **state) {
     }
 }
 
+/* A grandchild in a session of its own, whose parent is gone. */
+static void what_carries_a_mark_is_found(void **state) {
+    (void)state;
+    char text[256];
+    long pid = 0;
+    char mark[48];
+    snprintf(mark, sizeof mark, "spawn-test-%ld", (long)getpid());
+    char variable[64];
+    snprintf(variable, sizeof variable, "MARK=a:%s:b", mark);
+    const char *const environment[] = {"PATH=/usr/bin:/bin", variable, NULL};
+    (void)run("setsid sleep 1000 >/dev/null 2>&1 & echo $!", (struct sl__spawn){.envp = environment}, text,
+              sizeof text);
+    assert_int_equal(sscanf(text, "%ld", &pid), 1);
+    int pidfd;
+    assert_int_equal(sl__process_open((pid_t)pid, &pidfd, NULL), SL_OK);
+    assert_int_equal(sl__process_kill_marked("spawn-test-of-nobody"), 0);
+    struct pollfd entry = {.fd = pidfd, .events = POLLIN};
+    assert_int_equal(poll(&entry, 1, 0), 0);
+    assert_true(sl__process_kill_marked(mark) >= 1);
+    assert_int_equal(poll(&entry, 1, 20000), 1);
+    assert_int_equal(sl__process_kill_marked(mark), 0);
+    sl__close(&pidfd);
+}
+
+static void a_child_may_die_with_its_parent(void **state) {
+    (void)state;
+    int ends[2];
+    assert_int_equal(sl__pipe_create(&ends[0], &ends[1], NULL), SL_OK);
+    pid_t parent = fork();
+    if (parent == 0) {
+        const char *argv[] = {"sleep", "1000", NULL};
+        struct sl__spawn spawn = {.program = "/bin/sleep", .argv = argv, .death_signal = SIGKILL};
+        pid_t pid = 0;
+        int pidfd;
+        if (sl__spawn(&spawn, &pid, &pidfd, NULL) != SL_OK) {
+            _exit(1);
+        }
+        (void)!write(ends[1], &pid, sizeof pid);
+        pause();
+    }
+    pid_t pid;
+    int pidfd;
+    assert_int_equal(read(ends[0], &pid, sizeof pid), sizeof pid);
+    assert_int_equal(sl__process_open(pid, &pidfd, NULL), SL_OK);
+    assert_int_equal(kill(parent, SIGKILL), 0);
+    struct pollfd entry = {.fd = pidfd, .events = POLLIN};
+    assert_int_equal(poll(&entry, 1, 20000), 1);
+    assert_int_equal(waitpid(parent, NULL, 0), parent);
+    sl__close(&pidfd);
+    sl__close(&ends[0]);
+    sl__close(&ends[1]);
+}
+
 static void programs_are_found(void **state) {
     (void)state;
     struct sl_error error = SL_ERROR_INIT;
@@ -265,6 +318,8 @@ int main(void) {
         cmocka_unit_test(what_cannot_start_says_why),
         cmocka_unit_test(a_child_is_watched_and_signalled),
         cmocka_unit_test(threads_may_spawn_at_once),
+        cmocka_unit_test(what_carries_a_mark_is_found),
+        cmocka_unit_test(a_child_may_die_with_its_parent),
         cmocka_unit_test(programs_are_found),
     };
     return cmocka_run_group_tests_name("spawn", tests, NULL, NULL);

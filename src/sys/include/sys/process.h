@@ -34,4 +34,11 @@ enum sl_code sl__process_signal_group(int pidfd, pid_t pid, int signal_number, s
  */
 enum sl_code sl__process_reap(int pidfd, bool wait, struct sl__process_end *end, struct sl_error *error);
 
+/**
+ * SIGKILL to every process whose environment, as it was at its exec, contains `mark` (8..63 bytes that nobody has by chance), again until none is
+ * seen. Finds also what is nobody's child any more; not what has thrown its environment away, nor what this process may not look at.
+ * Reads all of /proc: tens of milliseconds. Returns how many signals were sent.
+ */
+uint32_t sl__process_kill_marked(const char *mark);
+
 #endif

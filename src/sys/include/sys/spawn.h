@@ -33,6 +33,7 @@ struct sl__spawn {
     const struct sl__spawn_fd *fds;
     size_t fd_count; /* 0..SL__SPAWN_FDS_MAX */
     enum sl__spawn_group group;
+    int death_signal; /* sent to it when the thread that starts it ends (PR_SET_PDEATHSIG); 0: none */
 };
 
 /**
