@@ -10,24 +10,25 @@
 SL_BEGIN_DECLS
 
 /* X(enumerator, number, name) */
-#define SL_DEATH_LIST(X)                                                                                          \
-    X(SL_DEATH_UNKNOWN, 0, "unknown")             /* it is gone; its end could not be learnt */                   \
-    X(SL_DEATH_EXITED, 1, "exited")               /* it ended by itself: see exit_status */                       \
-    X(SL_DEATH_SIGNAL, 2, "signal")               /* a signal ended it that this library has not sent */          \
-    X(SL_DEATH_OUT_OF_MEMORY, 3, "out_of_memory") /* the kernel killed it for lack of memory */                   \
-    X(SL_DEATH_TIMEOUT, 4, "timeout")             /* its batch ran past its timeout; it was killed */             \
-    X(SL_DEATH_SILENT, 5, "silent")               /* it did not answer for heartbeat_timeout_ms; it was killed */ \
-    X(SL_DEATH_CANCELLED, 6, "cancelled")         /* killed because what it ran was no longer wanted */           \
-    X(SL_DEATH_PROTOCOL, 7, "protocol")           /* killed because it said what a worker must not say */         \
-    X(SL_DEATH_NOT_READY, 8, "not_ready")         /* it ended, or was killed, before it was ready */              \
-    X(SL_DEATH_MEMORY_LIMIT, 9, "memory_limit")   /* it passed memory_max_bytes, and was killed or ended of that */
+#define SL_DEATH_LIST(X)                                                                                            \
+    X(SL_DEATH_UNKNOWN, 0, "unknown")             /* it is gone; its end could not be learnt */                     \
+    X(SL_DEATH_EXITED, 1, "exited")               /* it ended by itself: see exit_status */                         \
+    X(SL_DEATH_SIGNAL, 2, "signal")               /* a signal ended it that this library has not sent */            \
+    X(SL_DEATH_OUT_OF_MEMORY, 3, "out_of_memory") /* the kernel killed it for lack of memory */                     \
+    X(SL_DEATH_TIMEOUT, 4, "timeout")             /* its batch ran past its timeout; it was killed */               \
+    X(SL_DEATH_SILENT, 5, "silent")               /* it did not answer for heartbeat_timeout_ms; it was killed */   \
+    X(SL_DEATH_CANCELLED, 6, "cancelled")         /* killed because what it ran was no longer wanted */             \
+    X(SL_DEATH_PROTOCOL, 7, "protocol")           /* killed because it said what a worker must not say */           \
+    X(SL_DEATH_NOT_READY, 8, "not_ready")         /* it ended, or was killed, before it was ready */                \
+    X(SL_DEATH_MEMORY_LIMIT, 9, "memory_limit")   /* it passed memory_max_bytes, and was killed or ended of that */ \
+    X(SL_DEATH_TEMPLATE, 10, "template")          /* its template died, and took it along */
 
 enum sl_death_cause {
 #define SL_DEATH_ENUM(enumerator, number, name) enumerator = number,
     SL_DEATH_LIST(SL_DEATH_ENUM)
 #undef SL_DEATH_ENUM
 };
-#define SL_DEATH_CAUSE_COUNT 10
+#define SL_DEATH_CAUSE_COUNT 11
 
 /* X(enumerator, number, name) */
 #define SL_ACTIVITY_LIST(X)                                                                                       \

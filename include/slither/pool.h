@@ -14,14 +14,14 @@ SL_BEGIN_DECLS
 struct sl_runtime;
 struct sl_pool;
 
-/** How workers are started: docs/supervision.md. */
+/** How the pool's template starts workers: docs/supervision.md. */
 enum sl_template {
     /**
-     * When there is a preload list, one process per pool imports it and forks the workers; where that is not possible (threads that the
-     * imports have started, an open GPU), each worker is started and imports for itself, and the log says why.
+     * It imports the preload list, and forks them; where that is not possible (threads that the imports have started, an open GPU) it starts
+     * each as a program of its own, which imports for itself, and the log says why.
      */
     SL_TEMPLATE_AUTO = 0,
-    SL_TEMPLATE_OFF = 1, /**< each worker is started and imports for itself */
+    SL_TEMPLATE_OFF = 1, /**< each is a program of its own, and imports for itself */
 };
 
 struct sl_pool_options {
@@ -147,9 +147,9 @@ struct sl_pool_stats {
     uint64_t batch_count;          /**< batches completed by workers */
     uint64_t stale_reply_count;    /**< late or repeated replies, dropped */
     uint64_t protocol_error_count; /**< workers killed for breaking the lane protocol */
-    uint64_t fork_count;           /**< of start_count, those that a template forked */
-    uint64_t template_start_count; /**< templates that have got ready; 0: the pool has none, or it is unfit */
-    bool template_ready;           /**< workers that are started now are forked */
+    uint64_t fork_count;           /**< of start_count, those that are forks of a template */
+    uint64_t template_start_count; /**< templates that have got ready, whichever way they start workers */
+    bool template_ready;           /**< workers that are started now are forked: there is a template, and it can */
     enum sl_circuit circuit;
     uint64_t circuit_open_count;           /**< times that it has opened */
     uint64_t start_failure_count;          /**< starts that did not get as far as ready */

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The life of a template: prepare, preload, look at itself, fork workers, guard them.
+"""The life of a template: prepare, preload, look at itself, start workers, guard them.
 
-Nothing here may start a thread: the process has to stay fit for being forked.
+Nothing here may leave a thread: the process has to stay fit for being forked. One that is not fit becomes another program, which has imported
+nothing, and starts workers as programs, too.
 """
 import gc
 import os
@@ -13,20 +14,29 @@ from slither import _errors, _functions, _serve
 
 GPU_DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/render")
 SETTLE_S = 0.2  # for threads that are ending
+REPLACED = "replaced"
 
 
-def run(native, send_failure):
-    """Runs the template until its host stops it, which ends the process; returns only in a forked worker, with its exit status."""
+def run(native, send_failure, arguments=()):
+    """Runs the template until its host stops it, which ends the process; returns only in a forked worker, with its exit status.
+
+    `arguments` are those of a template that has replaced itself: see replace().
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _serve.prepare_streams()
+    if arguments:
+        return resume(native, send_failure, *arguments)
+    before = Before()
     try:
-        preload = native.template_prepare()["preload"]
+        message = native.template_prepare()
     except native.Failure as failure:
         send_failure(failure.code, str(failure))
         return 1
+    if not message["fork"]:
+        return start_programs(native, "", message["argv"])
     _serve.prepare_path()
     try:
-        for name in preload:
+        for name in message["preload"]:
             _functions.preload(name)
     except _functions.Unresolved as failure:
         send_failure(failure.code, str(failure), _errors.traceback_of(failure.__cause__))
@@ -35,14 +45,51 @@ def run(native, send_failure):
     gc.collect()
     gc.freeze()
     flush()
+    native.template_settle()
     reason = unfit(native)
     if reason is not None:
-        native.send({"type": "unfit", "reason": reason})
-        return 0
-    native.send(_serve.readiness())
-    native.template_serve()
+        return replace(native, send_failure, before, reason, message["argv"])
+    native.send(dict(_serve.readiness(), fork=True, reason=""))
+    native.template_serve(None)
     reseed()
     return _serve.run(native, send_failure)
+
+
+class Before:
+    """What imports may change and a program that is started afterwards should not see changed."""
+
+    def __init__(self):
+        self.argv = [os.fsencode(argument) for argument in sys.orig_argv]
+        self.environment = [b"%s=%s" % item for item in os.environb.items()]
+        self.directory = os.fsencode(os.getcwd())
+
+
+def start_programs(native, reason, argv):
+    """Starts each worker as a program of its own."""
+    native.template_settle()
+    native.send(dict(_serve.readiness(), fork=False, reason=reason))
+    native.template_serve(argv)
+    return 1
+
+
+def replace(native, send_failure, before, reason, argv):
+    """Becomes a template that has imported nothing: same process, same socket, same children. GPU contexts and memory are given back."""
+    try:
+        native.template_replace(before.argv + [REPLACED.encode(), os.fsencode(reason), *argv], before.environment,
+                                before.directory)
+    except OSError as failure:
+        send_failure("worker_start_failed", "a template that cannot be forked (%s) could not be replaced: %s" % (reason, failure))
+    return 1
+
+
+def resume(native, send_failure, mark, reason, *argv):
+    """The other end of replace()."""
+    try:
+        native.template_resume()
+    except native.Failure as failure:
+        send_failure(failure.code, str(failure))
+        return 1
+    return start_programs(native, reason, [os.fsencode(argument) for argument in argv])
 
 
 def flush():

@@ -12,7 +12,7 @@ def main():
     if not usable():
         return 1
     from slither import _fork, _native
-    return _fork.run(_native, send_failure)
+    return _fork.run(_native, send_failure, sys.argv[2:])
 
 
 if __name__ == "__main__":

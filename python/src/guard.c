@@ -33,10 +33,12 @@
 static sigset_t mask_before;
 static struct sigaction action_before;
 
+int sl__guard_adopt(void) {
+    return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0 ? errno : 0;
+}
+
 int sl__guard_init(struct sl__guard *guard) {
     *guard = (struct sl__guard){.signals = -1};
-    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
-        return errno;
     /* Imported code may have chosen to ignore the ends of children, which would keep them from us. */
     struct sigaction by_default = {.sa_handler = SIG_DFL};
     sigset_t ends;
@@ -135,23 +137,42 @@ static void kill_one(pid_t pid) {
     (void)kill(pid, SIGKILL);
 }
 
-/* A child cannot go away between being seen and being killed: nobody but us reaps it. */
-static void kill_children(pid_t self) {
-    char path[64], text[ADOPTED_MAX * 8];
-    snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)self);
-    FILE *list = fopen(path, "re");
-    if (list != NULL) {
-        size_t size = fread(text, 1, sizeof text - 1, list);
-        (void)fclose(list);
-        text[size] = '\0';
-        char *rest = text;
-        for (char *word; (word = strsep(&rest, " ")) != NULL;) {
-            /* The last may have been cut off: the rounds that follow see it whole. */
-            if (*word != '\0' && (rest != NULL || size < sizeof text - 1))
-                kill_one((pid_t)atol(word));
-        }
-        return;
+/* The children that a thread has made or adopted. False: the kernel does not keep such a list. */
+static bool kill_children_of(const char *thread) {
+    char path[64 + 256], text[ADOPTED_MAX * 8];
+    snprintf(path, sizeof path, "/proc/self/task/%s/children", thread);
+    int list = open(path, O_RDONLY | O_CLOEXEC);
+    if (list < 0)
+        return errno != ENOENT || access("/proc/thread-self/children", F_OK) == 0;
+    size_t size = 0;
+    ssize_t got;
+    while (size < sizeof text - 1 && (got = read(list, text + size, sizeof text - 1 - size)) > 0)
+        size += (size_t)got;
+    (void)close(list);
+    text[size] = '\0';
+    char *rest = text;
+    for (char *word; (word = strsep(&rest, " ")) != NULL;) {
+        /* The last may have been cut off: the rounds that follow see it whole. */
+        if (*word != '\0' && (rest != NULL || size < sizeof text - 1))
+            kill_one((pid_t)atol(word));
     }
+    return true;
+}
+
+/* A child cannot go away between being seen and being killed: nobody but us reaps it. (An import that is interrupted may; it is over with it.) */
+static void kill_children(pid_t self) {
+    bool listed = false;
+    DIR *threads = opendir("/proc/self/task");
+    if (threads != NULL) {
+        listed = true;
+        for (const struct dirent *entry; (entry = readdir(threads)) != NULL;) {
+            if (entry->d_name[0] != '.')
+                listed = kill_children_of(entry->d_name) && listed;
+        }
+        (void)closedir(threads);
+    }
+    if (listed)
+        return;
     /* A kernel without that list. */
     DIR *all = opendir("/proc");
     if (all == NULL)
@@ -168,19 +189,20 @@ static void kill_children(pid_t self) {
  * Those that a dying process leaves behind become our children, and are seen in the next round; so the rounds end when there is no child
  * left. The workers go first: they are known, and what may be stopped or stuck in C does not matter to SIGKILL.
  */
-void sl__guard_end(struct sl__guard *guard) {
+void sl__guard_end(const struct sl__guard *guard) {
     pid_t self = getpid();
-    for (size_t i = 0; i < guard->count; i++) {
+    for (size_t i = 0; guard != NULL && i < guard->count; i++) {
         (void)kill(-guard->pids[i], SIGKILL);
         (void)kill(guard->pids[i], SIGKILL);
     }
     uint64_t deadline_ns = sl__clock_deadline_ms(END_MS);
     do {
         kill_children(self);
-        struct pollfd ends = {.fd = guard->signals, .events = POLLIN};
-        (void)poll(&ends, 1, END_ROUND_MS);
+        struct pollfd ends = {.fd = guard != NULL ? guard->signals : -1, .events = POLLIN};
         struct signalfd_siginfo seen;
-        while (read(guard->signals, &seen, sizeof seen) > 0) {
+        if (poll(&ends, 1, END_ROUND_MS) > 0) {
+            while (read(ends.fd, &seen, sizeof seen) > 0) {
+            }
         }
         pid_t reaped;
         do {

@@ -7,9 +7,8 @@
  * too, where a child that the host forked still holds the socket open. Then the watcher kills its whole process group, so that children
  * which the user's code forked go too, or just this process where it does not lead a group.
  *
- * Why no PR_SET_PDEATHSIG with SIGKILL: that signal comes when the *thread* that spawned us ends, alive host or not, and it would
- * leave our children behind. It is used with SIGCONT, which does nothing to a process that runs, and which lets one that is
- * stopped see that its host is gone.
+ * What this process cannot do for itself, because it is stopped, its template does: it kills its children when the host is gone, and the kernel
+ * does when the template is (PR_SET_PDEATHSIG, set before the first instruction of a worker).
  */
 #include "module.h"
 
@@ -19,7 +18,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -218,7 +216,6 @@ PyObject *sl__worker_connect(PyObject *module, PyObject *unused) {
     struct sl__life *life = sl__life();
     if (life->lane != NULL || life->forked)
         return sl__raise(state, SL_E_INVALID_ARGUMENT, "this process has connected to its host already");
-    (void)prctl(PR_SET_PDEATHSIG, SIGCONT);
     (void)fcntl(SL__WORKER_FD, F_SETFD, FD_CLOEXEC);
     uint8_t *packet = PyMem_Malloc(SL__MESSAGE_MAX);
     if (packet == NULL)

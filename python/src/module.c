@@ -181,11 +181,19 @@ static PyMethodDef native_functions[] = {
      "serve(resolve, describe): runs batches until the host asks to stop. Workers only."},
     {"forked", sl__worker_forked, METH_NOARGS, "forked(): makes a forked child of a worker let go of the host."},
     {"template_prepare", sl__template_prepare, METH_NOARGS,
-     "template_prepare() -> dict: takes the host's first message. Templates only."},
+     "template_prepare() -> dict: takes the host's first message, and starts to watch the host. Templates only."},
+    {"template_settle", sl__template_settle, METH_NOARGS,
+     "template_settle(): ends the thread that watches the host. Templates only."},
     {"template_rehearse", sl__template_rehearse, METH_NOARGS,
      "template_rehearse(): forks a child that ends at once, so that handlers of forks run. Templates only."},
-    {"template_serve", sl__template_serve, METH_NOARGS,
-     "template_serve(): forks workers when the host asks; returns in each of them, never in the template."},
+    {"template_replace", sl__template_replace, METH_VARARGS,
+     "template_replace(argv, environment, directory): executes a program in place of this one. Templates only."},
+    {"template_resume", sl__template_resume, METH_NOARGS,
+     "template_resume(): what template_prepare() does for a template that has replaced itself."},
+    {"template_serve", sl__template_serve, METH_O,
+     "template_serve(argv): starts workers when the host asks. With None they are forked: returns in each of them, "
+     "never in the "
+     "template. Else they are programs with these arguments."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -200,7 +200,9 @@ struct sl__guard {
 /* How a worker ended. Called once for each, after it has been reaped. */
 typedef void sl__guard_ended_fn(void *context, pid_t pid, int status, int signal_number, bool core);
 
-/* Makes this process the subreaper of all that descends from it, and SIGCHLD a descriptor. 0, or an errno. */
+/* Makes this process the subreaper of all that descends from it. 0, or an errno. */
+int sl__guard_adopt(void);
+/* And SIGCHLD a descriptor. 0, or an errno. */
 int sl__guard_init(struct sl__guard *guard);
 /* Room for one more; false: too many, or no memory. */
 bool sl__guard_reserve(struct sl__guard *guard);
@@ -209,11 +211,17 @@ void sl__guard_add(struct sl__guard *guard, pid_t pid);
 void sl__guard_reap(struct sl__guard *guard, sl__guard_ended_fn *ended, void *context);
 /* In a forked child: it guards nobody, and its signals are as they were before sl__guard_init. */
 void sl__guard_leave(struct sl__guard *guard);
-/* Kills all that descends from this process, and ends it. Takes at most a few seconds, usually a millisecond. */
-void sl__guard_end(struct sl__guard *guard) __attribute__((noreturn));
+/*
+ * Kills all that descends from this process, and ends it. Takes at most a few seconds, usually a millisecond. `guard` may be NULL, before
+ * sl__guard_init; any thread.
+ */
+void sl__guard_end(const struct sl__guard *guard) __attribute__((noreturn));
 
 PyObject *sl__template_prepare(PyObject *module, PyObject *unused);
+PyObject *sl__template_settle(PyObject *module, PyObject *unused);
 PyObject *sl__template_rehearse(PyObject *module, PyObject *unused);
-PyObject *sl__template_serve(PyObject *module, PyObject *unused);
+PyObject *sl__template_resume(PyObject *module, PyObject *unused);
+PyObject *sl__template_replace(PyObject *module, PyObject *arguments);
+PyObject *sl__template_serve(PyObject *module, PyObject *argv);
 
 #endif

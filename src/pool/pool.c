@@ -140,7 +140,7 @@ static void start_workers(void *context) {
     if (start->code == SL_OK) {
         start->code = sl__pulse_init(pool, start->error);
     }
-    if (start->code == SL_OK && pool->spec.template_argv != NULL) {
+    if (start->code == SL_OK) {
         start_template(start);
         pool->worker_config.template = pool->template;
     }

@@ -119,7 +119,7 @@ struct sl_pool {
     struct sl__budget budget;
     struct sl__breaker breaker;
     struct sl__drain drain;
-    struct sl__template *template; /* or NULL; loop thread */
+    struct sl__template *template; /* loop thread */
     bool template_stopped;
     uint32_t started_count;    /* places that have been ready */
     bool stopping_all;         /* loop thread: each occupant that stops from now on does so for good */
@@ -138,7 +138,7 @@ struct sl_pool {
 
 extern const struct sl__worker_owner sl__pool_owner;
 /* Callbacks of the template. */
-void sl__pool_template_ready(void *context, bool ready);
+void sl__pool_template_ready(void *context, bool ready, bool forks);
 void sl__pool_template_stopped(void *context);
 
 /* occupant->kill_task.run */

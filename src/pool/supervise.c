@@ -213,10 +213,10 @@ static void worker_sampled(void *context, uint32_t worker, uint64_t rss_bytes, e
     pthread_mutex_unlock(&pool->lock);
 }
 
-void sl__pool_template_ready(void *context, bool ready) {
+void sl__pool_template_ready(void *context, bool ready, bool forks) {
     struct sl_pool *pool = context;
     pthread_mutex_lock(&pool->lock);
-    pool->stats.template_ready = ready;
+    pool->stats.template_ready = ready && forks;
     pool->stats.template_start_count += ready ? 1 : 0;
     pthread_mutex_unlock(&pool->lock);
 }

@@ -65,6 +65,7 @@ enum sl_code sl__child_spawn(const struct sl__spec *spec, char *const *argv, str
             .fds = fds,
             .fd_count = SL_COUNT_OF(fds),
             .group = SL__SPAWN_SESSION_OWN,
+            .death_signal = SIGKILL, /* until it can see the end of its socket */
         };
         code = sl__spawn(&spawn, &child->pid, &child->pidfd, error);
     }

@@ -15,7 +15,7 @@ struct sl__worker {
     uint32_t generation;
     char who[24]; /* for texts */
     struct sl__child child;
-    bool forked; /* by the template: it is the parent, and tells the end */
+    bool forked; /* else a program of its own. Its parent, who tells its end, is the template in either case */
     struct sl__wish wish;
     struct sl__process_end end; /* told by the template */
     bool end_told, end_seen;

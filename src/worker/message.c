@@ -67,22 +67,33 @@ enum sl_code sl__message_config(const struct sl__spec *spec, uint32_t worker, co
 enum sl_code sl__message_prepare(const struct sl__spec *spec, uint8_t **bytes, size_t *size, struct sl_error *error) {
     struct sl_writer writer;
     sl_writer_init(&writer, NULL);
-    sl_write_map(&writer, 3);
+    uint32_t argument_count = 0;
+    while (spec->argv[argument_count] != NULL) {
+        argument_count++;
+    }
+    sl_write_map(&writer, 5);
     sl_write_str(&writer, "type");
     sl_write_str(&writer, "prepare");
     sl_write_str(&writer, "protocol");
     sl_write_uint(&writer, SL__PROTOCOL);
+    sl_write_str(&writer, "fork");
+    sl_write_bool(&writer, spec->fork);
+    sl_write_str(&writer, "argv");
+    sl_write_list(&writer, argument_count);
+    for (uint32_t i = 0; i < argument_count; i++) {
+        sl_write_bytes(&writer, spec->argv[i], strlen(spec->argv[i])); /* a path may be no UTF-8 */
+    }
     write_preload(&writer, spec);
     return end_message(&writer, bytes, size, error);
 }
 
-enum sl_code sl__message_fork(uint32_t worker, uint32_t generation, uint8_t **bytes, size_t *size,
-                              struct sl_error *error) {
+enum sl_code sl__message_start(uint32_t worker, uint32_t generation, uint8_t **bytes, size_t *size,
+                               struct sl_error *error) {
     struct sl_writer writer;
     sl_writer_init(&writer, NULL);
     sl_write_map(&writer, 3);
     sl_write_str(&writer, "type");
-    sl_write_str(&writer, "fork");
+    sl_write_str(&writer, "start");
     sl_write_str(&writer, "worker");
     sl_write_uint(&writer, worker);
     sl_write_str(&writer, "generation");
@@ -265,8 +276,8 @@ static bool take_answer(struct sl_value map, struct sl__news *news) {
         !number_at(map, "generation", 0, UINT32_MAX, &generation)) {
         return false;
     }
-    if (news->kind == SL__NEWS_FORKED ? !number_at(map, "pid", 1, INT32_MAX, &pid)
-                                      : !number_at(map, "errno", 0, 4095, &number)) {
+    if (news->kind == SL__NEWS_STARTED ? !number_at(map, "pid", 1, INT32_MAX, &pid)
+                                       : !number_at(map, "errno", 0, 4095, &number)) {
         return false;
     }
     news->worker = (uint32_t)worker;
@@ -288,14 +299,16 @@ void sl__message_news(const uint8_t *bytes, size_t size, struct sl__news *news) 
     if (text_is(type, type_size, "ended")) {
         news->kind = SL__NEWS_ENDED;
         whole = take_ended(map, news);
-    } else if (text_is(type, type_size, "forked")) {
-        news->kind = SL__NEWS_FORKED;
+    } else if (text_is(type, type_size, "started")) {
+        news->kind = SL__NEWS_STARTED;
         whole = take_answer(map, news);
-    } else if (text_is(type, type_size, "fork_failed")) {
-        news->kind = SL__NEWS_FORK_FAILED;
+    } else if (text_is(type, type_size, "start_failed")) {
+        news->kind = SL__NEWS_START_FAILED;
         whole = take_answer(map, news);
-    } else if (text_is(type, type_size, "unfit")) {
-        news->kind = SL__NEWS_UNFIT;
+    } else if (text_is(type, type_size, "ready")) {
+        struct sl_value value;
+        news->kind = SL__NEWS_READY;
+        whole = sl_value_get(map, "fork", &value) == SL_OK && sl_value_bool(value, &news->forks) == SL_OK;
         size_t reason_size = text_at(map, "reason", &reason);
         snprintf(news->reason, sizeof(news->reason), "%.*s", (int)SL_MIN(reason_size, sizeof(news->reason) - 1),
                  reason);

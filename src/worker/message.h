@@ -11,10 +11,10 @@
 /* The first message. `*bytes` are the caller's to free. */
 enum sl_code sl__message_config(const struct sl__spec *spec, uint32_t worker, const struct sl__lane_config *lane,
                                 uint64_t memory_max_bytes, uint8_t **bytes, size_t *size, struct sl_error *error);
-/* The first message to a template. */
+/* The first message to a template: what it is to be, by spec->fork. */
 enum sl_code sl__message_prepare(const struct sl__spec *spec, uint8_t **bytes, size_t *size, struct sl_error *error);
-enum sl_code sl__message_fork(uint32_t worker, uint32_t generation, uint8_t **bytes, size_t *size,
-                              struct sl_error *error);
+enum sl_code sl__message_start(uint32_t worker, uint32_t generation, uint8_t **bytes, size_t *size,
+                               struct sl_error *error);
 enum sl_code sl__message_ask(uint64_t number, uint32_t stack_ms, uint8_t **bytes, size_t *size, struct sl_error *error);
 enum sl_code sl__message_stop(uint8_t **bytes, size_t *size, struct sl_error *error);
 
@@ -33,20 +33,21 @@ struct sl__told {
 bool sl__message_told(const uint8_t *bytes, size_t size, struct sl__told *told);
 
 enum sl__news_kind {
-    SL__NEWS_NONE, /* none of the following; sl__message_understand knows more */
-    SL__NEWS_UNFIT,
-    SL__NEWS_FORKED,
-    SL__NEWS_FORK_FAILED,
+    SL__NEWS_NONE,  /* none of the following; sl__message_understand knows more */
+    SL__NEWS_READY, /* sl__message_understand knows what else there is to it */
+    SL__NEWS_STARTED,
+    SL__NEWS_START_FAILED,
     SL__NEWS_ENDED
 };
 /* What only a template says. */
 struct sl__news {
     enum sl__news_kind kind;
-    uint32_t worker, generation; /* forked, fork failed */
-    int system_errno;            /* fork failed */
-    pid_t pid;                   /* forked, ended */
+    uint32_t worker, generation; /* started, start failed */
+    int system_errno;            /* start failed */
+    pid_t pid;                   /* started, ended */
     struct sl__process_end end;  /* ended */
-    char reason[256];            /* unfit */
+    bool forks;                  /* ready */
+    char reason[256];            /* ready: why it does not fork; may be "" */
 };
 /* Trusts nothing in `bytes` either. */
 void sl__message_news(const uint8_t *bytes, size_t size, struct sl__news *news);

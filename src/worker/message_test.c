@@ -198,10 +198,12 @@ static struct sl__news news_of(const char *type, const char *const *keys, const 
     struct sl_writer writer;
     struct sl_value value;
     sl_writer_init(&writer, NULL);
-    sl_write_map(&writer, count + 2);
+    sl_write_map(&writer, count + 3);
     sl_write_str(&writer, "type");
     sl_write_str(&writer, type);
     sl_write_str(&writer, "core");
+    sl_write_bool(&writer, true);
+    sl_write_str(&writer, "fork");
     sl_write_bool(&writer, true);
     for (uint32_t i = 0; i < count; i++) {
         sl_write_str(&writer, keys[i]);
@@ -217,14 +219,14 @@ static struct sl__news news_of(const char *type, const char *const *keys, const 
 static void what_a_template_says_is_taken_when_it_is_whole(void **unused) {
     (void)unused;
     const char *const answer[] = {"worker", "generation", "pid"};
-    struct sl__news news = news_of("forked", answer, (int64_t[]){3, 7, 4711}, 3);
-    assert_int_equal(news.kind, SL__NEWS_FORKED);
+    struct sl__news news = news_of("started", answer, (int64_t[]){3, 7, 4711}, 3);
+    assert_int_equal(news.kind, SL__NEWS_STARTED);
     assert_int_equal(news.worker, 3);
     assert_int_equal(news.generation, 7);
     assert_int_equal(news.pid, 4711);
     const char *const refusal[] = {"worker", "generation", "errno"};
-    news = news_of("fork_failed", refusal, (int64_t[]){3, 7, 11}, 3);
-    assert_int_equal(news.kind, SL__NEWS_FORK_FAILED);
+    news = news_of("start_failed", refusal, (int64_t[]){3, 7, 11}, 3);
+    assert_int_equal(news.kind, SL__NEWS_START_FAILED);
     assert_int_equal(news.system_errno, 11);
     const char *const end[] = {"pid", "status", "signal"};
     news = news_of("ended", end, (int64_t[]){4711, -1, 11}, 3);
@@ -237,14 +239,18 @@ static void what_a_template_says_is_taken_when_it_is_whole(void **unused) {
     const int64_t wrong[][3] = {
         {3, 7, 0}, {3, 7, -1}, {-1, 7, 4711}, {3, (int64_t)1 << 40, 4711}, {3, 7, (int64_t)1 << 33}};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        assert_int_equal(news_of("forked", answer, wrong[i], 3).kind, SL__NEWS_NONE);
+        assert_int_equal(news_of("started", answer, wrong[i], 3).kind, SL__NEWS_NONE);
     }
-    assert_int_equal(news_of("forked", answer, (int64_t[]){3, 7}, 2).kind, SL__NEWS_NONE);
+    assert_int_equal(news_of("started", answer, (int64_t[]){3, 7}, 2).kind, SL__NEWS_NONE);
     assert_int_equal(news_of("ended", end, (int64_t[]){-5, 0, 0}, 3).kind, SL__NEWS_NONE);
     assert_int_equal(news_of("ended", end, (int64_t[]){5, 256, 0}, 3).kind, SL__NEWS_NONE);
     assert_int_equal(news_of("ended", end, (int64_t[]){5, 0, 65}, 3).kind, SL__NEWS_NONE);
-    assert_int_equal(news_of("unfit", NULL, NULL, 0).kind, SL__NEWS_UNFIT);
-    assert_int_equal(news_of("ready", NULL, NULL, 0).kind, SL__NEWS_NONE);
+    news = news_of("ready", NULL, NULL, 0);
+    assert_int_equal(news.kind, SL__NEWS_READY);
+    assert_true(news.forks);
+    assert_string_equal(news.reason, "");
+    assert_int_equal(news_of("ready", (const char *const[]){"fork"}, (int64_t[]){1}, 1).kind, SL__NEWS_NONE);
+    assert_int_equal(news_of("unheard", NULL, NULL, 0).kind, SL__NEWS_NONE);
 }
 
 int main(void) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker/spec.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "base/macros.h"
 #include "environment.h"
 #include "lane/handshake.h"
+#include "sys/entropy.h"
 #include "sys/processors.h"
 #include "sys/spawn.h"
 
@@ -20,6 +22,7 @@ static const char *const thread_variables[] = {
 };
 
 #define PRELOAD_BYTES_MAX (SL__MESSAGE_MAX / 2)
+#define MARK_VARIABLE "SLITHER_POOL"
 
 static void free_list(char **list) {
     for (size_t i = 0; list != NULL && list[i] != NULL; i++) {
@@ -234,12 +237,26 @@ static char **make_argv(const char *python, const char *program, const char *nam
     return argv;
 }
 
-static bool make_argvs(struct sl__spec *spec, bool use_template) {
+static bool make_argvs(struct sl__spec *spec) {
     spec->argv = make_argv(spec->python, PROGRAM("slither.worker"), "slither.worker");
-    if (use_template) {
-        spec->template_argv = make_argv(spec->python, PROGRAM("slither.template"), "slither.template");
+    spec->template_argv = make_argv(spec->python, PROGRAM("slither.template"), "slither.template");
+    return spec->argv != NULL && spec->template_argv != NULL;
+}
+
+/* A worker may be the host of another pool: its workers carry both marks, and end with either pool. */
+static bool set_mark(struct sl__spec *spec, struct sl__environment *environment) {
+    snprintf(spec->mark, sizeof(spec->mark), "slither.%016" PRIx64, sl__random_seed());
+    const char *outer = sl__environment_get(environment, MARK_VARIABLE);
+    char *marks = NULL;
+    if (outer == NULL || outer[0] == '\0') {
+        return sl__environment_set(environment, MARK_VARIABLE, spec->mark);
     }
-    return spec->argv != NULL && (spec->template_argv != NULL || !use_template);
+    if (asprintf(&marks, "%s:%s", outer, spec->mark) < 0) {
+        return false;
+    }
+    bool fits = sl__environment_set(environment, MARK_VARIABLE, marks);
+    free(marks);
+    return fits;
 }
 
 static enum sl_code fill(struct sl__spec *spec, struct sl__environment *environment,
@@ -267,9 +284,8 @@ static enum sl_code fill(struct sl__spec *spec, struct sl__environment *environm
             return no_memory(error);
         }
     }
-    /* Without imports there is nothing that a template could share. */
-    bool use_template = options->template_use == SL_TEMPLATE_AUTO && spec->preload_count > 0;
-    if (!make_argvs(spec, use_template) || !sl__environment_end(environment)) {
+    spec->fork = options->template_use == SL_TEMPLATE_AUTO;
+    if (!make_argvs(spec) || !set_mark(spec, environment) || !sl__environment_end(environment)) {
         return no_memory(error);
     }
     return SL_OK;

@@ -12,6 +12,7 @@
  *   handshaking, stop   Nothing can be lost yet, and a worker in the middle of an import does not listen: it is killed.
  *   ready, hung up      Its files are closed before its end can be seen. When it ends at once the exit tells why; only one that lives
  *                       on without its socket is killed.
+ *   handshaking, killed  Its template has died, and so has it, or will in a moment.
  *   ready, killed       The signal has been sent by a thread that runs a dispatch; here only its deadline is kept.
  *   ready, condemned    Nothing has been sent yet: the stack of a worker that hangs can only be had while it lives.
  *   questioned, told    Or its time is up: both lead on. Where no SIGTERM is wanted the action says so by "time up".
@@ -19,7 +20,6 @@
  *   stopping, killed    As well: somebody gave a dirty lane back while the pool is being stopped.
  *   killing, time up    SIGKILL waits for a process that is stuck inside the kernel. The host must not.
  *   killing, answered   What was said before the signal arrived. Too late.
- *   spawning, stop      Spawning passes within one call as long as each worker is an exec of its own.
  *   dead, stop          The owner decides within one call; it cannot ask for something else meanwhile.
  */
 #define DO(event, action, next) [SL__EVENT_##event] = {SL__ACTION_##action, SL__WORKER_##next}
@@ -80,7 +80,7 @@ static const struct sl__worker_answer answers[SL__WORKER_STATE_COUNT][SL__WORKER
         DO(RETRY_LATER,  CANNOT_BE,    HANDSHAKING),
         DO(GIVE_UP,      CANNOT_BE,    HANDSHAKING),
         DO(CONDEMNED,    CANNOT_BE,    HANDSHAKING),
-        DO(KILLED,       CANNOT_BE,    HANDSHAKING),
+        DO(KILLED,       AWAIT_KILL,   KILLING),
         DO(STOP,         KILL,         ENDING),
     },
     [SL__WORKER_READY] = {

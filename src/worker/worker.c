@@ -19,6 +19,7 @@
 #include "lane/handshake.h"
 #include "sys/clock.h"
 #include "sys/descriptor.h"
+#include "sys/failure.h"
 #include "sys/packet.h"
 
 #define LEAVE_MS 1000    /* from the end of the socket to the end of the process */
@@ -130,11 +131,27 @@ static void wish_ended(void *context, const struct sl__process_end *end) {
     take_exit(worker);
 }
 
-static void wish_orphaned(void *context) {
+/* Workers live as long as their template. This one has ended already, or will in a moment: the kernel sees to that. */
+static void wish_orphaned(void *context, pid_t template_pid) {
     struct sl__worker *worker = context;
+    if (worker->reason.code == SL_OK) {
+        sl_error_set(&worker->reason, worker->was_ready ? SL_E_WORKER_CRASHED : SL_E_WORKER_START,
+                     "%s (pid %ld, generation %u) %s its template (pid %ld), which has died; workers live as long as "
+                     "their template",
+                     worker->who, (long)worker->child.pid, worker->generation,
+                     worker->end_seen ? "ended in a way that this process could not learn, with or shortly before"
+                                      : "was ended with",
+                     (long)template_pid);
+    }
+    if (worker->cause == SL_DEATH_UNKNOWN) {
+        worker->cause = SL_DEATH_TEMPLATE;
+    }
     if (worker->end_seen) {
         take_exit(worker);
+        return;
     }
+    sl__child_kill(&worker->child);
+    handle(worker, SL__EVENT_KILLED);
 }
 
 /* ---- actions: each returns the event that came of it ---------------------------------------------------------- */
@@ -303,15 +320,16 @@ static enum sl__worker_event ask_for_process(struct sl__worker *worker) {
     }
     bool asked = false;
     if (code == SL_OK) {
-        const int fds[SL__FORK_FDS] = {out, err, worker->child.theirs};
-        asked = sl__template_fork(worker->config.template, &worker->wish, worker->config.index, worker->generation, fds,
-                                  NULL) == SL_OK;
+        const int fds[SL__START_FDS] = {out, err, worker->child.theirs};
+        asked = sl__template_ask(worker->config.template, &worker->wish, worker->config.index, worker->generation, fds,
+                                 NULL) == SL_OK;
     }
     sl__close(&out);
     sl__close(&err);
-    if (code == SL_OK && !asked) { /* the template is of no use any more */
+    if (code == SL_OK && !asked) { /* the template is of no use any more, and another will be started */
         close_all(worker);
-        return start_process(worker);
+        sl__template_wait(worker->config.template, &worker->wish);
+        return SL__EVENT_NONE;
     }
     return code == SL_OK ? SL__EVENT_NONE : fail_to_spawn(worker, code, &error);
 }
@@ -327,21 +345,19 @@ static enum sl__worker_event do_spawn_on(struct sl__worker *worker) {
     case SL__TEMPLATE_WAIT:
         sl__template_wait(worker->config.template, &worker->wish);
         return SL__EVENT_NONE;
-    case SL__TEMPLATE_FORK:
+    case SL__TEMPLATE_ASK:
         return ask_for_process(worker);
-    case SL__TEMPLATE_EXEC:
-        break;
     case SL__TEMPLATE_FAILED:
-        worker->failed_before = true;
-        return SL__EVENT_SPAWN_FAILED;
+        break;
     }
-    return start_process(worker);
+    worker->failed_before = true;
+    return SL__EVENT_SPAWN_FAILED;
 }
 
 static enum sl__worker_event do_spawn(struct sl__worker *worker) {
     uint32_t *counter = worker->config.generation_counter;
     worker->generation = counter != NULL ? ++*counter : worker->generation + 1;
-    worker->was_ready = worker->forked = worker->end_told = worker->end_seen = worker->wish.declined =
+    worker->was_ready = worker->forked = worker->end_told = worker->end_seen = worker->wish.refused =
         worker->failed_before = false;
     worker->ready_ns = 0;
     worker->cause = SL_DEATH_UNKNOWN;
@@ -356,12 +372,12 @@ static enum sl__worker_event do_spawn(struct sl__worker *worker) {
 }
 
 /* The template's answer. */
-static void wish_forked(void *context, pid_t pid, int pidfd) {
+static void wish_started(void *context, pid_t pid, int pidfd, bool forked) {
     struct sl__worker *worker = context;
     struct sl_error error = SL_ERROR_INIT;
     worker->child.pid = pid;
     worker->child.pidfd = pidfd;
-    worker->forked = true;
+    worker->forked = forked;
     worker->spawned_ns = sl__clock_now_ns();
     enum sl_code code = watch_all(worker, &error);
     if (code == SL_OK) {
@@ -373,6 +389,13 @@ static void wish_forked(void *context, pid_t pid, int pidfd) {
     handle(worker, fail_to_spawn(worker, code, &error));
 }
 
+static void wish_failed(void *context, int system_errno) {
+    struct sl__worker *worker = context;
+    struct sl_error error = SL_ERROR_INIT;
+    enum sl_code code = sl__system_error(&error, system_errno, "its template cannot start it");
+    handle(worker, fail_to_spawn(worker, code, &error));
+}
+
 static enum sl__worker_event do_withdraw(struct sl__worker *worker) {
     close_all(worker);
     return do_say_stopped(worker);
@@ -380,7 +403,8 @@ static enum sl__worker_event do_withdraw(struct sl__worker *worker) {
 
 static const struct sl__wisher wisher = {
     .turn = wish_turn,
-    .forked = wish_forked,
+    .started = wish_started,
+    .failed = wish_failed,
     .ended = wish_ended,
     .orphaned = wish_orphaned,
 };
@@ -513,7 +537,7 @@ static enum sl__worker_event collect(struct sl__worker *worker, bool ended, bool
     ending.known = ended && worker->end_told;
     if (ending.known) {
         ending.end = worker->end;
-    } else if (worker->forked) {
+    } else if (worker->config.template != NULL) {
         sl__child_kill(&worker->child); /* what is left of its group */
     } else {
         ending.known = ended && sl__child_reap(&worker->child, &ending.end);

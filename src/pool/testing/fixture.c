@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "sys/clock.h"
 
@@ -71,8 +73,15 @@ struct sl_pool_options scripted(uint32_t worker_count, const char *script) {
 }
 
 struct sl_pool_options scripted_template(uint32_t worker_count, const char *script, const char *template_script) {
-    static char of_template[1024];
-    static const char *environment[] = {NULL, of_template, NULL};
+    static char of_template[1024], lives[64];
+    static const char *environment[] = {NULL, of_template, lives, NULL};
+    static int count = -1; /* an anonymous file, in which the lives of the template are counted */
+    if (count < 0) {
+        count = memfd_create("lives", MFD_CLOEXEC);
+        assert_true(count >= 0);
+    }
+    assert_int_equal(ftruncate(count, 0), 0);
+    snprintf(lives, sizeof(lives), "FAKE_LIVES=/proc/%ld/fd/%d", (long)getpid(), count);
     static const char *const preload[] = {"anything", NULL};
     struct sl_pool_options options = scripted(worker_count, script);
     snprintf(of_template, sizeof(of_template), "FAKE_TEMPLATE=%s", template_script);
@@ -146,6 +155,17 @@ void await_ready(struct sl_pool *pool, uint32_t ready_count) {
         assert_false(sl__clock_passed(deadline_ns));
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
+}
+
+pid_t parent_of(int64_t pid) {
+    char path[64], name[64];
+    long parent = 0;
+    snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)pid);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%*d (%63[^)]) %*c %ld", name, &parent), 2);
+    fclose(file);
+    return (pid_t)parent;
 }
 
 int descriptor_count(void) {

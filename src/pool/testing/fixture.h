@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include <cmocka.h>
 
@@ -25,7 +26,7 @@ bool log_has(const char *text);
 
 /* Options for workers that follow `script` (see src/worker/testing/fake_worker.c). */
 struct sl_pool_options scripted(uint32_t worker_count, const char *script);
-/* The same, and they are forked by a template that follows another script. */
+/* The same, and their template follows another script; its scripts for one life after the other are separated by '|'. */
 struct sl_pool_options scripted_template(uint32_t worker_count, const char *script, const char *template_script);
 struct sl_pool *open_pool(struct sl_runtime *runtime, const struct sl_pool_options *options);
 
@@ -48,6 +49,8 @@ unsigned test_seed(void);
 struct sl_pool_stats stats_of(struct sl_pool *pool);
 /* Waits until that many workers are ready; polls, for there is no event for outsiders. */
 void await_ready(struct sl_pool *pool, uint32_t ready_count);
+/* The parent of a process: that of a worker is its template. */
+pid_t parent_of(int64_t pid);
 int descriptor_count(void);
 /* A pidfd becomes readable. */
 void await_end(int pidfd);

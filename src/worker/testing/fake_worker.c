@@ -17,18 +17,21 @@
  *   out=TEXT err=TEXT  print a line
  *   exit=N signal=N hang
  *
- * Started as a template it does what $FAKE_TEMPLATE says, with the same steps and these:
+ * Started as a template it does what $FAKE_TEMPLATE says ("prepare;ready;fork" when that is not set), with the same steps and these:
  *
  *   prepare          read the first message
- *   unfit=REASON     say that it must not be forked
+ *   unfit=REASON     say that it is ready, and that its workers are programs of their own (they are forks nevertheless)
  *   fork[=N]         take requests to fork, for ever or N of them; tell how the children end
  *   swallow          take a request and do not answer it
  *   decline          answer a request with failure
  *   lie              answer a request with another one's answer
  *
+ * Its scripts, too, may be several, for one life after the other, when $FAKE_LIVES names a file in which it can count them.
+ *
  * The generation is only known from the configuration; what comes before that step is taken from the first script.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -56,10 +59,18 @@ static void send_message(struct sl_writer *writer) {
     sl_writer_finish(writer);
 }
 
-static void say_ready(const char *version, bool gil) {
+static bool is_template;
+
+static void say_ready(const char *version, bool gil, const char *unfit) {
     struct sl_writer writer;
     sl_writer_init(&writer, NULL);
-    sl_write_map(&writer, 5);
+    sl_write_map(&writer, is_template ? 7 : 5);
+    if (is_template) {
+        sl_write_str(&writer, "fork");
+        sl_write_bool(&writer, unfit == NULL);
+        sl_write_str(&writer, "reason");
+        sl_write_str(&writer, unfit != NULL ? unfit : "");
+    }
     sl_write_str(&writer, "type");
     sl_write_str(&writer, "ready");
     sl_write_str(&writer, "pid");
@@ -171,14 +182,6 @@ static void begin_message(struct sl_writer *writer, const char *type, uint32_t f
     sl_write_str(writer, type);
 }
 
-static void say_unfit(const char *reason) {
-    struct sl_writer writer;
-    begin_message(&writer, "unfit", 1);
-    sl_write_str(&writer, "reason");
-    sl_write_str(&writer, reason);
-    send_message(&writer);
-}
-
 static uint64_t number_in(struct sl_value message, const char *key) {
     struct sl_value field;
     uint64_t number = 0;
@@ -230,12 +233,12 @@ static void take_request(const char *how) {
     while (poll(&request, 1, 5) == 0) {
         tell_ends();
     }
-    int fds[SL__FORK_FDS];
+    int fds[SL__START_FDS];
     size_t size, fd_count;
     struct sl_value message;
-    if (sl__packet_receive(SL__WORKER_FD, bytes, sizeof(bytes), &size, fds, SL__FORK_FDS, &fd_count, 0, NULL) !=
+    if (sl__packet_receive(SL__WORKER_FD, bytes, sizeof(bytes), &size, fds, SL__START_FDS, &fd_count, 0, NULL) !=
             SL_OK ||
-        sl_value_check(bytes, size, NULL, &message, NULL) != SL_OK || fd_count != SL__FORK_FDS) {
+        sl_value_check(bytes, size, NULL, &message, NULL) != SL_OK || fd_count != SL__START_FDS) {
         while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {
         }
         _exit(0);
@@ -244,11 +247,14 @@ static void take_request(const char *how) {
     if (strcmp(how, "fork") == 0) {
         pid_t pid = fork();
         if (pid == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            is_template = false;
+            generation = 1;
             setsid();
             dup2(fds[0], 1);
             dup2(fds[1], 2);
             dup2(fds[2], SL__WORKER_FD);
-            for (size_t i = 0; i < SL__FORK_FDS; i++) {
+            for (size_t i = 0; i < SL__START_FDS; i++) {
                 close(fds[i]);
             }
             play(getenv("FAKE_SCRIPT"));
@@ -259,14 +265,14 @@ static void take_request(const char *how) {
         while (getsid(pid) != pid) { /* see python/src/template.c */
             (void)poll(NULL, 0, 1);
         }
-        answer("forked", worker, of_generation, "pid", (int)pid, pidfd);
+        answer("started", worker, of_generation, "pid", (int)pid, pidfd);
         close(pidfd);
     } else if (strcmp(how, "decline") == 0) {
-        answer("fork_failed", worker, of_generation, "errno", EAGAIN, -1);
+        answer("start_failed", worker, of_generation, "errno", EAGAIN, -1);
     } else if (strcmp(how, "lie") == 0) {
-        answer("fork_failed", worker, of_generation + 1, "errno", EAGAIN, -1);
+        answer("start_failed", worker, of_generation + 1, "errno", EAGAIN, -1);
     }
-    for (size_t i = 0; i < SL__FORK_FDS; i++) {
+    for (size_t i = 0; i < SL__START_FDS; i++) {
         close(fds[i]);
     }
 }
@@ -284,9 +290,9 @@ static void step(const char *name, const char *argument) {
     if (strcmp(name, "config") == 0) {
         read_config();
     } else if (strcmp(name, "ready") == 0) {
-        say_ready(argument != NULL ? argument : "3.11.2", true);
+        say_ready(argument != NULL ? argument : "3.11.2", true, NULL);
     } else if (strcmp(name, "nogil") == 0) {
-        say_ready("3.13.0", false);
+        say_ready("3.13.0", false, NULL);
     } else if (strcmp(name, "failed") == 0) {
         say_failed(argument);
     } else if (strcmp(name, "noise") == 0) {
@@ -320,7 +326,7 @@ static void step(const char *name, const char *argument) {
             _exit(95);
         }
     } else if (strcmp(name, "unfit") == 0) {
-        say_unfit(argument);
+        say_ready("3.11.2", true, argument);
     } else if (strcmp(name, "fork") == 0) {
         take_requests(argument);
     } else if (strcmp(name, "swallow") == 0 || strcmp(name, "decline") == 0 || strcmp(name, "lie") == 0) {
@@ -367,11 +373,27 @@ static void play(const char *scripts) {
     }
 }
 
+/* A byte in the file for each life. */
+static void count_life(const char *path) {
+    int fd = open(path, O_WRONLY | O_APPEND);
+    if (fd < 0 || write(fd, "x", 1) != 1) {
+        _exit(92);
+    }
+    generation = (uint64_t)lseek(fd, 0, SEEK_CUR);
+    close(fd);
+}
+
 int main(int argc, char **argv) {
-    bool is_template = argc > 0 && strcmp(argv[argc - 1], "slither.template") == 0;
+    is_template = argc > 0 && strcmp(argv[argc - 1], "slither.template") == 0;
     const char *scripts = getenv(is_template ? "FAKE_TEMPLATE" : "FAKE_SCRIPT");
+    if (is_template && scripts == NULL) {
+        scripts = "prepare;ready;fork";
+    }
     if (scripts == NULL) {
         return 96;
+    }
+    if (is_template && getenv("FAKE_LIVES") != NULL) {
+        count_life(getenv("FAKE_LIVES"));
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     play(scripts);

@@ -25,24 +25,25 @@
  *
  * End of file on the socket means that the host is gone, or gives the worker up: it ends at once, whatever it is doing.
  *
- * A template (docs/design/0008-template.md) has such a socket too, as the same descriptor. What it forks is a worker like any other, with a
+ * A template (docs/design/0008-template.md) has such a socket too, as the same descriptor. What it starts is a worker like any other, with a
  * life-cycle socket of its own.
  *
  *   host -> template
- *     prepare     {"type", "protocol": SL__PROTOCOL, "preload": [str...]}. First message, once: import these.
- *     fork        {"type", "worker", "generation"} with SL__FORK_FDS descriptors: what is to be 1, 2 and SL__WORKER_FD of the child. Answered in
- *                 the order of the requests.
- *     stop        {"type"}: kill what is left of the children and of what descends from them, and exit 0
+ *     prepare      {"type", "protocol": SL__PROTOCOL, "fork": bool, "argv": [bin...], "preload": [str...]}. First message, once. "fork": import
+ *                  the preload list, and fork workers; else, and where the imports do not allow it, workers are started as programs of their
+ *                  own, with these arguments, of which the first is the program.
+ *     start        {"type", "worker", "generation"} with SL__START_FDS descriptors: what is to be 1, 2 and SL__WORKER_FD of the child. Answered
+ *                  in the order of the requests.
+ *     stop         {"type"}: kill what is left of the children and of what descends from them, and exit 0
  *   template -> host
- *     ready       as a worker's: it can be asked to fork
- *     failed      as a worker's: no worker could do these imports
- *     unfit       {"type", "reason"}: the imports are fine, but a process that has done them must not be forked; it then exits with 0
- *     forked      {"type", "worker", "generation", "pid"} with a pidfd of the child
- *     fork_failed {"type", "worker", "generation", "errno"}
- *     ended       {"type", "pid", "status", "signal", "core": bool}: status -1 when a signal ended it, else signal 0. The child has been reaped,
- *                 and what was left of its process group has been killed before.
+ *     ready        as a worker's, and {"fork": bool, "reason" (why not, when it was asked to; may be "")}: it can be asked to start workers
+ *     failed       as a worker's: no worker could do these imports
+ *     started      {"type", "worker", "generation", "pid"} with a pidfd of the child
+ *     start_failed {"type", "worker", "generation", "errno"}
+ *     ended        {"type", "pid", "status", "signal", "core": bool}: status -1 when a signal ended it, else signal 0. The child has been reaped,
+ *                  and what was left of its process group has been killed before.
  *
- * End of file on a template's socket: as stop, at once.
+ * End of file on a template's socket: as stop, at once, also while it imports.
  */
 #ifndef SLITHER_LANE_HANDSHAKE_H
 #define SLITHER_LANE_HANDSHAKE_H
@@ -50,8 +51,8 @@
 #include <stdint.h>
 
 #define SL__WORKER_FD 3
-#define SL__FORK_FDS 3
-#define SL__PROTOCOL 4
+#define SL__START_FDS 3
+#define SL__PROTOCOL 5
 #define SL__CONFIG_FDS_EXTRA 1 /* beside those of the lane: the black box */
 #define SL__CONFIG_FDS_MAX 5   /* and the call socket, the last, which may be missing */
 #define SL__BLACK_BOX_SIZE 65536

@@ -6,11 +6,16 @@
 #include <slither/error.h>
 #include <slither/pool.h>
 
+#define SL__MARK_SIZE 32
+
 struct sl__spec {
     char *python;    /* absolute path of the interpreter, symbolic links kept: a virtual environment is known by them */
     char *directory; /* where workers run; NULL: where the host runs */
     char **argv;
-    char **template_argv; /* NULL: workers are started one by one */
+    char **template_argv;
+    bool fork; /* the template imports the preload list and forks workers; else it starts them as programs */
+    char
+        mark[SL__MARK_SIZE]; /* in the environment of all that descends from the pool's template, and of nothing else */
     char **envp;
     char **preload;
     uint32_t preload_count;

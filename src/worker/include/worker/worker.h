@@ -30,7 +30,7 @@ struct sl__life {
     int pidfd;             /* the worker's; usable until owner->reaping */
     int socket;            /* the worker's life-cycle socket; likewise, and on the loop thread only */
     struct sl__port *port; /* of its calls, or NULL; the worker's until `gone` */
-    bool forked;           /* by the template */
+    bool forked;           /* a copy of the template, not a program of its own */
 };
 
 /* How a life ended. Lives during the callback. */
@@ -94,7 +94,7 @@ struct sl__worker_config {
     struct sl__lane_config lane;   /* `generation` is filled in at each start */
     struct sl__upcalls *upcalls;   /* NULL: it can call no views */
     const void *caller;            /* of the views that it calls: the pool; only compared */
-    struct sl__template *template; /* forks it; NULL: it is started by itself */
+    struct sl__template *template; /* starts it, and is its parent; NULL: this process does, as it starts a template */
     sl__template_hear_fn *hear; /* it is the template: without a lane, and with more to say than a worker; else NULL */
 };
 
