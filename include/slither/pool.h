@@ -27,7 +27,7 @@ enum sl_template {
 struct sl_pool_options {
     size_t size;           /**< sizeof(struct sl_pool_options) */
     const char *name;      /**< for logs and errors; default "pool" */
-    uint32_t worker_count; /**< 1..1024; 0 (default): the processors that this process may use */
+    uint32_t worker_count; /**< at the start, 1..1024; 0 (default): the processors that this process may use */
     const char *python;    /**< interpreter; NULL: $VIRTUAL_ENV/bin/python when set, else python3 from PATH */
     /**
      * functions "module:function" or modules "module" that each worker imports before it is ready; NULL-terminated; may
@@ -65,6 +65,25 @@ struct sl_pool_options {
     enum sl_template template_use; /**< default SL_TEMPLATE_AUTO */
 
     /*
+     * Elasticity. Between worker_min and worker_max the pool starts a worker when somebody waits for a lane, and stops one that
+     * has been idle for worker_idle_ms. sl_pool_resize() changes the two.
+     */
+    uint32_t worker_min;     /**< 0 (default): worker_count */
+    uint32_t worker_max;     /**< 0 (default): worker_count */
+    uint32_t worker_idle_ms; /**< default 30000 */
+    /** workers that are starting at once; 0 (default): twice the processors that this process may use */
+    uint32_t start_parallel_max;
+
+    /*
+     * Recycling. A worker that has passed a limit is replaced: its successor is started first, and takes over when it is ready. Each
+     * worker's limits are drawn within recycle_jitter_percent below those given, so that not all go at once. 0 (default): no limit.
+     */
+    uint64_t recycle_batches;
+    uint64_t recycle_age_ms;
+    uint64_t recycle_rss_bytes; /**< resident memory that no file backs, looked at once a heartbeat while it works */
+    uint32_t recycle_jitter_percent; /**< 0..50; default 10 */
+
+    /*
      * Memory. A worker that wants more gets MemoryError in Python where the limit is RLIMIT_DATA; in a control group the kernel kills it. Either is
      * reported as out_of_memory.
      */
@@ -98,11 +117,11 @@ struct sl_pool_options {
     uint32_t circuit_cooldown_ms; /**< 1..30000; default 1000 */
 };
 
-#define SL_POOL_OPTIONS_INIT                                                                                         \
-    {                                                                                                                \
-        sizeof(struct sl_pool_options), "pool", 0, NULL, NULL, NULL, NULL, NULL, 30000, 2000, 1000, 10000, 50, 1024, \
-            (uint64_t)1 << 20, (uint64_t)1 << 30, (uint64_t)64 << 20, 128, false, SL_TEMPLATE_AUTO, 0, NULL, 200, 0, \
-            1000, 30000, 5, 1000                                                                                     \
+#define SL_POOL_OPTIONS_INIT                                                                                           \
+    {                                                                                                                  \
+        sizeof(struct sl_pool_options), "pool", 0, NULL, NULL, NULL, NULL, NULL, 30000, 2000, 1000, 10000, 50, 1024,   \
+            (uint64_t)1 << 20, (uint64_t)1 << 30, (uint64_t)64 << 20, 128, false, SL_TEMPLATE_AUTO, 0, 0, 30000, 0, 0, \
+            0, 0, 10, 0, NULL, 200, 0, 1000, 30000, 5, 1000                                                            \
     }
 
 /**
@@ -129,6 +148,14 @@ SL_API enum sl_code sl_pool_drain(struct sl_pool *pool, uint32_t timeout_ms, str
  */
 SL_API void sl_pool_destroy(struct sl_pool *pool);
 
+/**
+ * Changes worker_min and worker_max, 1..1024, min <= max. Surplus workers finish their batch and stop; missing ones are started.
+ * Does not wait for either. Any thread, callbacks included. Errors: invalid_argument, limit_exceeded (lane_max of the runtime), closed,
+ * out_of_memory.
+ */
+SL_API SL_MUST_CHECK enum sl_code sl_pool_resize(struct sl_pool *pool, uint32_t worker_min, uint32_t worker_max,
+                                                 struct sl_error *error);
+
 enum sl_circuit {
     SL_CIRCUIT_CLOSED = 0,    /**< all is well */
     SL_CIRCUIT_OPEN = 1,      /**< calls fail at once */
@@ -137,8 +164,8 @@ enum sl_circuit {
 
 /** What a pool has been through. Counters only grow. */
 struct sl_pool_stats {
-    size_t size; /**< sizeof(struct sl_pool_stats) */
-    uint32_t worker_count;
+    size_t size;                   /**< sizeof(struct sl_pool_stats) */
+    uint32_t worker_count;         /**< workers that the pool wants now, from worker_min to worker_max */
     uint32_t ready_count;          /**< workers that can take or are running a batch */
     uint32_t busy_count;           /**< workers that are leased to a dispatch */
     uint32_t waiter_count;         /**< dispatches that wait for a lane now */
@@ -150,17 +177,21 @@ struct sl_pool_stats {
     uint64_t fork_count;           /**< of start_count, those that are forks of a template */
     uint64_t template_start_count; /**< templates that have got ready, whichever way they start workers */
     bool template_ready;           /**< workers that are started now are forked: there is a template, and it can */
+    uint32_t worker_min;
+    uint32_t worker_max;
     enum sl_circuit circuit;
     uint64_t circuit_open_count;           /**< times that it has opened */
+    uint64_t recycle_count;                /**< workers that a successor has replaced */
+    uint64_t shrink_count;                 /**< workers stopped because they were not needed */
     uint64_t start_failure_count;          /**< starts that did not get as far as ready */
     uint64_t deaths[SL_DEATH_CAUSE_COUNT]; /**< by enum sl_death_cause; those of recycling and stopping are none */
 };
 
-#define SL_POOL_STATS_INIT                                                                               \
-    {                                                                                                    \
-        sizeof(struct sl_pool_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, SL_CIRCUIT_CLOSED, 0, 0, { \
-            0                                                                                            \
-        }                                                                                                \
+#define SL_POOL_STATS_INIT                                                                                           \
+    {                                                                                                                \
+        sizeof(struct sl_pool_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, SL_CIRCUIT_CLOSED, 0, 0, 0, 0, { \
+            0                                                                                                        \
+        }                                                                                                            \
     }
 
 /** A consistent snapshot. Any thread. */

@@ -142,7 +142,7 @@ enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struc
     if (code != SL_OK) {
         return code;
     }
-    run->seat_capacity = pool != NULL ? sl__pool_capacity(pool) : 1;
+    run->seat_capacity = run->pool_capacity = run->key_capacity = pool != NULL ? sl__pool_capacity(pool) : 1;
     run->seats = calloc(run->seat_capacity, sizeof *run->seats);
     run->wait_lanes = calloc(run->seat_capacity, sizeof(struct sl__lane *));
     /* Nobody would see the latencies of a run without a report: a call does not pay for them. */
@@ -288,7 +288,9 @@ static void wait_for_something(struct sl__run *run, uint32_t bell_seen, uint64_t
         }
     }
     sl__run_release_open(run);
-    sl__run_release_idle(run);
+    if (sl__run_release_idle(run) && (run->waiting.count > 0 || run->has_held)) {
+        return; /* a lane that was to be given back, which only came out in this turn: what needs one asks for it now */
+    }
     if (run->waiter.queued && run->waiting.count == 0 && !run->has_held) {
         sl__pool_forget_waiter(run->pool, &run->waiter); /* it must not stand before those who still want a lane */
     }
@@ -316,6 +318,7 @@ enum sl_code sl__run_next(struct sl__run *run, struct sl_outcome *outcome) {
         uint32_t bell_seen = atomic_load(&run->bell->value);
         uint64_t now = sl__clock_now_ns();
         run->ask_again_ns = 0;
+        sl__run_follow_pool(run);
         run->source_dry = false; /* of what rang before the bell was read only this turn can know */
         report_progress(run, now);
         look_at_control(run, now);
@@ -358,7 +361,7 @@ void sl__run_finish(struct sl__run *run) {
     if (run->executor != NULL) {
         sl__task_detach(run);
     } else {
-        sl__run_release_idle(run);
+        (void)sl__run_release_idle(run);
         sl__pool_forget_waiter(run->pool, &run->waiter);
     }
     struct sl_pool *pool = run->pool;

@@ -378,9 +378,9 @@ static uint32_t worker_of_key(const struct sl__run *run, uint64_t key) {
     if (run->pool == NULL) {
         return SL__ANY_WORKER;
     }
-    /* The same in each run and after each restart: it depends on the key and the pool's size only. Keys of a strategy of
+    /* The same in each run and after each restart: it depends on the key and the pool's worker_max only. Keys of a strategy of
      * the user's may be small numbers, hence the mixing. */
-    return (uint32_t)((key * 0x9e3779b97f4a7c15u >> 32) * run->seat_capacity >> 32);
+    return (uint32_t)((key * 0x9e3779b97f4a7c15u >> 32) * run->key_capacity >> 32);
 }
 
 static enum placed place_keyed(struct sl__run *run, uint64_t now) {

@@ -209,7 +209,10 @@ struct sl__run {
     /* flying */
     struct sl__list waiting; /* in the order in which they should fly; the delayed ones too */
     struct sl__seat *seats;
-    uint32_t seat_capacity;
+    uint32_t seat_capacity; /* grows with the pool */
+    uint32_t pool_capacity; /* the pool's, in this turn */
+    uint32_t key_capacity;  /* the pool's when the run began: what keys are spread over */
+    bool resized;           /* the pool has had another capacity since */
     uint32_t held_seats;
     uint32_t flying_count;    /* batches */
     struct sl__list boxes;    /* executor: tasks that fly */
@@ -280,6 +283,8 @@ uint64_t sl__run_intake_deadline(const struct sl__run *run);
 void sl__run_cancel_unsent(struct sl__run *run);
 
 /* seats.c */
+/* Follows a pool that has grown. Between turns only: seats move. */
+void sl__run_follow_pool(struct sl__run *run);
 /* A seat that can take one more batch, leasing a lane if that is better; NULL: none now. */
 struct sl__seat *sl__run_choose_seat(struct sl__run *run, uint32_t worker, uint64_t now);
 /* Encodes the head into the seat's lane, so that items can follow. */
@@ -298,7 +303,8 @@ void sl__run_harvest(struct sl__run *run, uint64_t now);
 void sl__run_abandon(struct sl__run *run);
 /* The filling batch leaves its lane when nothing flies there. */
 void sl__run_release_open(struct sl__run *run);
-void sl__run_release_idle(struct sl__run *run);
+/* Whether there was any. */
+bool sl__run_release_idle(struct sl__run *run);
 uint64_t sl__run_seat_deadline(struct sl__run *run);
 bool sl__run_key_flies(struct sl__run *run, uint64_t key);
 

@@ -6,6 +6,10 @@
  * can get, it keeps the next batches in the ring of each, so that a worker never waits for this thread. While other
  * runs wait for a lane it lets its seats run dry and gives them back after a few batches.
  *
+ * A worker that is being replaced, or of which there are too many, asks for its lease: its seat takes no further batch and is given back when it
+ * has run dry. Keys are spread over the workers that there could be when the run began, whatever becomes of the pool later; what
+ * is meant for a worker that a smaller pool does not have goes to another, once nothing of its key flies elsewhere.
+ *
  * Blame: of the batches in a dead worker's lane the oldest is blamed if the worker had begun it; the others were only
  * queued, and are sent again as if nothing had happened. So is one whose timeout passed before its worker had begun it.
  */
@@ -32,6 +36,38 @@ static uint32_t depth(const struct sl__run *run) {
     uint32_t share = (run->options.max_in_flight + run->seat_capacity - 1) / run->seat_capacity;
     uint32_t bound = run->batch_ns < SHORT_BATCH_NS ? DEPTH_SHORT : DEPTH_LONG;
     return SL_MIN(share, bound);
+}
+
+void sl__run_follow_pool(struct sl__run *run) {
+    uint32_t capacity = run->pool != NULL ? sl__pool_capacity(run->pool) : run->pool_capacity;
+    if (capacity == run->pool_capacity) {
+        return;
+    }
+    run->resized = true;
+    run->pool_capacity = capacity;
+    if (capacity <= run->seat_capacity) {
+        return; /* the leases of workers that are too many are asked for one by one */
+    }
+    size_t open = run->open_seat != NULL ? (size_t)(run->open_seat - run->seats) : 0;
+    struct sl__lane **wait_lanes = realloc(run->wait_lanes, capacity * sizeof *run->wait_lanes);
+    run->wait_lanes = wait_lanes != NULL ? wait_lanes : run->wait_lanes;
+    struct sl__seat *seats = wait_lanes != NULL ? realloc(run->seats, capacity * sizeof *run->seats) : NULL;
+    if (seats == NULL) {
+        return; /* it goes on with as many as it had */
+    }
+    memset(seats + run->seat_capacity, 0, (capacity - run->seat_capacity) * sizeof *seats);
+    run->seats = seats;
+    run->open_seat = run->open_seat != NULL ? seats + open : NULL;
+    run->seat_capacity = capacity;
+}
+
+/* As sl__pool_place_of, but the same all through a turn. */
+static uint32_t place_of(const struct sl__run *run, uint32_t worker) {
+    return worker == SL__ANY_WORKER || worker < run->pool_capacity ? worker : worker % run->pool_capacity;
+}
+
+static bool retires(const struct sl__seat *seat) {
+    return atomic_load_explicit(&seat->lease->retire, memory_order_relaxed) != 0;
 }
 
 static bool yields(const struct sl__run *run, const struct sl__seat *seat) {
@@ -69,6 +105,9 @@ static struct sl__seat *lease_another(struct sl__run *run, uint32_t worker, uint
     seat->lease = lease;
     seat->stale_before = sl__lane_stale_count(lease->lane);
     run->held_seats++;
+    if (worker != SL__ANY_WORKER && lease->worker != worker) {
+        run->resized = true; /* in this turn */
+    }
     return seat;
 }
 
@@ -76,13 +115,14 @@ struct sl__seat *sl__run_choose_seat(struct sl__run *run, uint32_t worker, uint6
     struct sl__seat *best = NULL;
     bool holds_worker = false;
     uint32_t bound = depth(run);
+    worker = place_of(run, worker);
     for (uint32_t i = 0; i < run->seat_capacity; i++) {
         struct sl__seat *seat = &run->seats[i];
         if (seat->lease == NULL || (worker != SL__ANY_WORKER && seat->lease->worker != worker)) {
             continue;
         }
         holds_worker = true;
-        if (seat->condemned || seat == run->open_seat || seat->count >= bound || yields(run, seat) ||
+        if (seat->condemned || seat == run->open_seat || seat->count >= bound || retires(seat) || yields(run, seat) ||
             atomic_load_explicit(&seat->lease->lost, memory_order_acquire) != 0) {
             continue;
         }
@@ -233,13 +273,30 @@ static bool key_waits(struct sl__run *run, const struct sl__batch *batch) {
            sl__run_key_flies(run, batch->key);
 }
 
+/* A batch that flies where an earlier size of the pool has put it must not be overtaken. */
+static bool key_flies_elsewhere(const struct sl__run *run, const struct sl__batch *batch) {
+    uint32_t worker = place_of(run, batch->worker);
+    for (uint32_t i = 0; i < run->seat_capacity; i++) {
+        const struct sl__seat *seat = &run->seats[i];
+        for (uint32_t k = 0; seat->lease != NULL && seat->lease->worker != worker && k < seat->count; k++) {
+            if (seat->flying[k]->key == batch->key) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static enum sl_code send_one(struct sl__run *run, struct sl__batch *batch, uint64_t now, struct sl_error *error) {
     if (run->executor != NULL) {
         return sl__task_room(run) ? sl__task_send(run, batch, error) : SL_E_AGAIN;
     }
+    if (run->resized && batch->key != 0 && key_flies_elsewhere(run, batch)) {
+        return SL_E_AGAIN;
+    }
     struct sl__seat *seat = sl__run_choose_seat(run, batch->worker, now);
-    if (seat == NULL && run->open_seat != NULL && run->open_seat->count < depth(run) &&
-        (batch->worker == SL__ANY_WORKER || batch->worker == run->open_seat->lease->worker)) {
+    if (seat == NULL && run->open_seat != NULL && run->open_seat->count < depth(run) && !retires(run->open_seat) &&
+        (batch->worker == SL__ANY_WORKER || place_of(run, batch->worker) == run->open_seat->lease->worker)) {
         seat = run->open_seat; /* a batch that is still being filled must not keep one that is ready from flying */
         sl__seat_spill_open(run, true);
     }
@@ -277,6 +334,9 @@ static struct sl__batch *take_oldest(struct sl__run *run, struct sl__seat *seat,
     memmove(&seat->flying[0], &seat->flying[1], (seat->count - 1) * sizeof seat->flying[0]);
     seat->count--;
     seat->batches++;
+    if (seat->batches == seat->lease->due_batches) {
+        sl__pool_due(run->pool, seat->lease);
+    }
     seat->began_ns = now;
     run->flying_count--;
     return batch;
@@ -406,7 +466,8 @@ void sl__run_harvest(struct sl__run *run, uint64_t now) {
         }
         if (lost) {
             settle_lost(run, seat, now);
-        } else if (seat->count == 0 && seat != run->open_seat && !seat->condemned && yields(run, seat)) {
+        } else if (seat->count == 0 && seat != run->open_seat && !seat->condemned &&
+                   (retires(seat) || yields(run, seat))) {
             release(run, seat);
         }
     }
@@ -444,13 +505,16 @@ void sl__run_release_open(struct sl__run *run) {
     }
 }
 
-void sl__run_release_idle(struct sl__run *run) {
+bool sl__run_release_idle(struct sl__run *run) {
+    bool released = false;
     for (uint32_t i = 0; run->pool != NULL && i < run->seat_capacity; i++) {
         struct sl__seat *seat = &run->seats[i];
         if (seat->lease != NULL && seat->count == 0 && seat != run->open_seat && !seat->condemned) {
             release(run, seat);
+            released = true;
         }
     }
+    return released;
 }
 
 uint64_t sl__run_seat_deadline(struct sl__run *run) {

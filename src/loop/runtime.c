@@ -135,18 +135,24 @@ enum sl_code sl__runtime_directory(struct sl_runtime *runtime, const char **path
     return code;
 }
 
-enum sl_code sl__runtime_join(struct sl_runtime *runtime, struct sl__tenant *tenant, uint32_t lane_count,
-                              struct sl_error *error) {
-    enum sl_code code = SL_OK;
-    pthread_mutex_lock(&runtime->lock);
+/* With the lock. */
+static enum sl_code take_lanes(struct sl_runtime *runtime, uint32_t lane_count, struct sl_error *error) {
     uint32_t left = runtime->lane_max - runtime->lane_count;
     if (lane_count > left) {
-        code = sl_error_set(error, SL_E_LIMIT,
+        return sl_error_set(error, SL_E_LIMIT,
                             "%u lanes are wanted and the runtime has %u left of its lane_max of %u; ask for fewer "
                             "workers or raise lane_max (at most %u)",
                             lane_count, left, runtime->lane_max, LANE_MAX_LIMIT);
-    } else {
-        runtime->lane_count += lane_count;
+    }
+    runtime->lane_count += lane_count;
+    return SL_OK;
+}
+
+enum sl_code sl__runtime_join(struct sl_runtime *runtime, struct sl__tenant *tenant, uint32_t lane_count,
+                              struct sl_error *error) {
+    pthread_mutex_lock(&runtime->lock);
+    enum sl_code code = take_lanes(runtime, lane_count, error);
+    if (code == SL_OK) {
         tenant->previous = NULL;
         tenant->next = runtime->tenants;
         if (tenant->next != NULL) {
@@ -156,6 +162,20 @@ enum sl_code sl__runtime_join(struct sl_runtime *runtime, struct sl__tenant *ten
     }
     pthread_mutex_unlock(&runtime->lock);
     return code;
+}
+
+enum sl_code sl__runtime_take_lanes(struct sl_runtime *runtime, uint32_t lane_count, struct sl_error *error) {
+    pthread_mutex_lock(&runtime->lock);
+    enum sl_code code = take_lanes(runtime, lane_count, error);
+    pthread_mutex_unlock(&runtime->lock);
+    return code;
+}
+
+void sl__runtime_give_lanes(struct sl_runtime *runtime, uint32_t lane_count) {
+    pthread_mutex_lock(&runtime->lock);
+    SL_ASSERT(runtime->lane_count >= lane_count);
+    runtime->lane_count -= lane_count;
+    pthread_mutex_unlock(&runtime->lock);
 }
 
 void sl__runtime_part(struct sl_runtime *runtime, struct sl__tenant *tenant, uint32_t lane_count) {

@@ -144,6 +144,15 @@ void sl__allot_leave(struct sl__allot *allot, struct sl__waiter *waiter) {
     allot->waiter_count--;
 }
 
+bool sl__allot_short(const struct sl__allot *allot) {
+    uint32_t count = 0;
+    for (const struct sl__waiter *waiter = allot->first; waiter != NULL && count <= allot->idle_count;
+         waiter = waiter->next) {
+        count += waiter->worker == SL__ANY_WORKER ? 1 : 0;
+    }
+    return count > allot->idle_count;
+}
+
 void sl__allot_ring(struct sl__allot *allot) {
     uint32_t claimed = 0;
     allot->epoch++;

@@ -41,6 +41,8 @@ uint32_t sl__allot_take(struct sl__allot *allot, const struct sl__waiter *waiter
 
 void sl__allot_queue(struct sl__allot *allot, struct sl__waiter *waiter);
 void sl__allot_leave(struct sl__allot *allot, struct sl__waiter *waiter);
+/* Whether more wait for any lane than there are idle ones. */
+bool sl__allot_short(const struct sl__allot *allot);
 /* Rings the waiters that would be granted a lane now. */
 void sl__allot_ring(struct sl__allot *allot);
 /* Rings all of them: something is over. */

@@ -27,6 +27,11 @@ uint32_t sl__pool_capacity(const struct sl_pool *pool) {
     return atomic_load_explicit(&pool->worker_max, memory_order_relaxed);
 }
 
+uint32_t sl__pool_place_of(const struct sl_pool *pool, uint32_t worker) {
+    uint32_t capacity = sl__pool_capacity(pool);
+    return worker < capacity ? worker : worker % capacity;
+}
+
 uint32_t sl__pool_processors(const struct sl_pool *pool) {
     return pool->processor_count;
 }
@@ -74,13 +79,17 @@ static enum sl_code refuse_itself(const struct sl_pool *pool, uint32_t worker, s
 enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, uint32_t worker,
                               struct sl__lease **lease, struct sl_error *error) {
     SL_ASSERT(waiter->bell != NULL);
-    if (worker != SL__ANY_WORKER && worker >= sl__pool_capacity(pool)) {
-        return sl_error_set(error, SL_E_INVALID_ARGUMENT,
-                            "worker %u of pool %s does not exist; it has %u, counted from 0", worker, pool->name,
-                            sl__pool_capacity(pool));
-    }
     enum sl_code code = SL_OK;
     pthread_mutex_lock(&pool->lock);
+    if (worker != SL__ANY_WORKER) {
+        if (worker >= pool->place_count) {
+            pthread_mutex_unlock(&pool->lock);
+            return sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                                "worker %u of pool %s does not exist; it has %u, counted from 0", worker, pool->name,
+                                sl__pool_capacity(pool));
+        }
+        worker = sl__pool_place_of(pool, worker);
+    }
     bool open = pool->phase != SL__POOL_CLOSING && sl__breaker_closed(&pool->breaker);
     uint32_t granted = SL__NOBODY;
     if (open) {
@@ -96,6 +105,9 @@ enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, u
         incarnation->bell = waiter->bell;
         sl__pulse_wake(pool);
         sl__port_lend(incarnation->life.port, sl__frame_current());
+        incarnation->idle_ticks = 0;
+        incarnation->lease.due_batches =
+            incarnation->due ? SL__RECYCLE_NEVER : incarnation->limits.batches - incarnation->batch_count;
         pool->leased_count++;
         *lease = &incarnation->lease;
     } else if (!open) {
@@ -120,6 +132,9 @@ enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, u
         sl__allot_queue(&pool->allot, waiter);
         line_changed(pool);
         code = SL_E_AGAIN;
+    }
+    if (code == SL_E_AGAIN) {
+        sl__size_wish(pool, worker);
     }
     pthread_mutex_unlock(&pool->lock);
     return code;
@@ -207,6 +222,9 @@ void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t ba
     incarnation->batch_count += batches;
     pool->stats.batch_count += batches;
     pool->leased_count--;
+    if (incarnation->batch_count >= incarnation->limits.batches) {
+        sl__size_due(incarnation, SL__RECYCLE_BATCHES);
+    }
     bool lost = atomic_load_explicit(&lease->lost, memory_order_relaxed) != 0;
     sl__drain_released(pool, lost);
     if (lost) {
@@ -252,6 +270,12 @@ void sl__pool_blame(struct sl_pool *pool, struct sl__lease *lease, const uint64_
         sl__death_set_items(lease->death.death, ids, count);
         sl__tally_blame(&pool->tally, lease->worker, lease->generation, ids, count);
     }
+}
+
+void sl__pool_due(struct sl_pool *pool, struct sl__lease *lease) {
+    pthread_mutex_lock(&pool->lock);
+    sl__size_due(incarnation_of(lease), SL__RECYCLE_BATCHES);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 void sl__pool_count_stale(struct sl_pool *pool, uint64_t count) {

@@ -19,6 +19,7 @@
 #define MEMORY_MIN ((uint64_t)32 << 20) /* an interpreter needs about half of it */
 #define NS_PER_MS 1000000u
 #define TIMEOUT_MAX_MS (24u * 60 * 60 * 1000)
+#define RECYCLE_AGE_MAX_MS ((uint64_t)365 * TIMEOUT_MAX_MS)
 
 /* ---- options -------------------------------------------------------------------------------------------------- */
 
@@ -51,13 +52,42 @@ static enum sl_code check_options(const struct sl_pool_options *options, struct 
         {"heartbeat_timeout_ms", options->heartbeat_timeout_ms, 0, TIMEOUT_MAX_MS},
         {"start_failure_max", options->start_failure_max, 1, SL__START_FAILURE_LIMIT},
         {"circuit_cooldown_ms", options->circuit_cooldown_ms, 1, SL__COOLDOWN_MAX_MS},
+        {"worker_min", options->worker_min, 1, WORKER_MAX},
+        {"worker_max", options->worker_max, 1, WORKER_MAX},
+        {"worker_idle_ms", options->worker_idle_ms, 1, TIMEOUT_MAX_MS},
+        {"start_parallel_max", options->start_parallel_max, 1, WORKER_MAX},
+        {"recycle_age_ms", options->recycle_age_ms, 0, RECYCLE_AGE_MAX_MS},
+        {"recycle_jitter_percent", options->recycle_jitter_percent, 0, SL__RECYCLE_JITTER_MAX},
     };
     for (size_t i = 0; i < SL_COUNT_OF(bounds); i++) {
         if (bounds[i].value < bounds[i].min || bounds[i].value > bounds[i].max) {
             return out_of_bounds(error, bounds[i].name, bounds[i].value, bounds[i].min, bounds[i].max);
         }
     }
+    if (options->worker_min > options->worker_count || options->worker_count > options->worker_max) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                            "sl_pool_create: worker_min is %u, worker_count %u, worker_max %u; expected them in this "
+                            "order, none below the one before",
+                            options->worker_min, options->worker_count, options->worker_max);
+    }
     return SL_OK;
+}
+
+/* What is not given depends on the machine, and on what is given. */
+static void complete_sizes(struct sl_pool_options *options) {
+    uint32_t processor_count = sl__processor_count();
+    if (options->worker_count == 0) {
+        options->worker_count = SL_MIN(processor_count, (uint32_t)WORKER_MAX);
+        if (options->worker_max != 0) {
+            options->worker_count = SL_MIN(options->worker_count, options->worker_max);
+        }
+        options->worker_count = SL_MAX(options->worker_count, options->worker_min);
+    }
+    options->worker_min = options->worker_min != 0 ? options->worker_min : options->worker_count;
+    options->worker_max = options->worker_max != 0 ? options->worker_max : options->worker_count;
+    if (options->start_parallel_max == 0) {
+        options->start_parallel_max = SL_MIN(2 * processor_count, (uint32_t)WORKER_MAX);
+    }
 }
 
 static enum sl_code take_options(const struct sl_pool_options *given, struct sl_pool_options *options,
@@ -74,9 +104,7 @@ static enum sl_code take_options(const struct sl_pool_options *given, struct sl_
     if (options->name == NULL) {
         options->name = "pool";
     }
-    if (options->worker_count == 0) {
-        options->worker_count = SL_MIN(sl__processor_count(), (uint32_t)WORKER_MAX);
-    }
+    complete_sizes(options);
     return check_options(options, error);
 }
 
@@ -141,6 +169,9 @@ static void start_workers(void *context) {
         start->code = sl__pulse_init(pool, start->error);
     }
     if (start->code == SL_OK) {
+        start->code = sl__size_begin(pool, start->error);
+    }
+    if (start->code == SL_OK) {
         start_template(start);
         pool->worker_config.template = pool->template;
     }
@@ -182,6 +213,7 @@ static void destroy_workers(void *context) {
         occupant->worker = NULL;
     }
     sl__pulse_finish(pool);
+    sl__size_end(pool);
     sl__template_destroy(pool->template);
     pool->template = NULL;
     sl__breaker_stop(pool);
@@ -198,6 +230,7 @@ void sl__pool_free(struct sl_pool *pool) {
     sl_error_finish(&pool->failure);
     pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->lock);
+    pthread_mutex_destroy(&pool->resize_lock);
     sl__places_free(pool);
     free(pool->name);
     free(pool);
@@ -210,14 +243,26 @@ static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_po
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a pool");
     }
     pthread_mutex_init(&pool->lock, NULL);
+    pthread_mutex_init(&pool->resize_lock, NULL);
     pthread_cond_init(&pool->changed, NULL);
     sl__tally_init(&pool->tally);
     pool->pulse.every_ms = options->heartbeat_ms;
     pool->pulse.timeout_ns = (uint64_t)options->heartbeat_timeout_ms * 1000000;
     pool->runtime = runtime;
-    pool->worker_min = pool->worker_max = pool->wanted_count = options->worker_count;
-    pool->start_parallel_max = 2 * sl__processor_count();
-    sl__list_init(&pool->admission);
+    pool->worker_min = options->worker_min;
+    pool->worker_max = options->worker_max;
+    pool->wanted_count = options->worker_count;
+    pool->worker_idle_ms = options->worker_idle_ms;
+    pool->start_parallel_max = options->start_parallel_max;
+    pool->tick_ns = UINT64_MAX;
+    pool->recycle = (struct sl__recycle){
+        .batches = options->recycle_batches,
+        .age_ms = options->recycle_age_ms,
+        .rss_bytes = options->recycle_rss_bytes,
+        .jitter_percent = options->recycle_jitter_percent,
+    };
+    sl__list_init(&pool->admission[0]);
+    sl__list_init(&pool->admission[1]);
     pool->processor_count = sl__processor_count();
     pool->waiter_max = options->waiter_max;
     pool->restart_backoff_ms = options->restart_backoff_ms;
@@ -234,7 +279,7 @@ static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_po
     fits = sl__budget_init(&pool->budget, options->restart_max, options->restart_window_ms) && fits;
     if (!fits) {
         sl__pool_free(pool);
-        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a pool of %u workers", options->worker_count);
+        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a pool of %u workers", options->worker_max);
     }
     *out = pool;
     return SL_OK;
@@ -244,8 +289,8 @@ static enum sl_code make_spec(struct sl_pool *pool, const struct sl_pool_options
     char *package_path = NULL;
     enum sl_code code = sl__package_find(pool->runtime->package_path, &package_path, error);
     if (code == SL_OK) {
-        code = sl__spec_init(&pool->spec, options, options->worker_count, package_path, (const char *const *)environ,
-                             error);
+        code =
+            sl__spec_init(&pool->spec, options, options->worker_max, package_path, (const char *const *)environ, error);
         free(package_path);
     }
     return code;
@@ -280,6 +325,7 @@ static enum sl_code await_start(struct sl_pool *pool, struct sl_error *error) {
     enum sl_code code = pool->failure.code;
     if (code == SL_OK) {
         pool->phase = SL__POOL_OPEN;
+        sl__size_look(pool);
     } else {
         sl_error_copy(error, &pool->failure);
     }
@@ -347,6 +393,8 @@ void sl_pool_stats(struct sl_pool *pool, struct sl_pool_stats *out) {
         }
     }
     stats.worker_count = pool->wanted_count;
+    stats.worker_min = pool->worker_min;
+    stats.worker_max = sl__pool_capacity(pool);
     stats.waiter_count = pool->allot.waiter_count;
     stats.circuit = sl__circuit_shown(&pool->breaker.circuit);
     stats.circuit_open_count = pool->breaker.circuit.open_count;
@@ -365,6 +413,7 @@ static void look(const struct sl__occupant *occupant, struct sl_worker_info *inf
     const struct sl__incarnation *incarnation = occupant->incarnation;
     info->state = sl__worker_state_name(sl__worker_state(occupant->worker));
     info->pid = sl__worker_pid(occupant->worker);
+    info->successor = occupant->place->successor != NULL;
     if (incarnation != NULL) {
         uint64_t now = sl__clock_now_ns();
         info->generation = incarnation->life.generation;
@@ -397,7 +446,8 @@ enum sl_code sl_pool_worker(struct sl_pool *pool, uint32_t worker, struct sl_wor
 int64_t sl_pool_worker_pid(struct sl_pool *pool, uint32_t worker) {
     int64_t pid = 0;
     pthread_mutex_lock(&pool->lock);
-    if (worker < pool->place_count && pool->places[worker]->current != NULL) {
+    if (worker < pool->place_count && pool->places[worker]->current != NULL &&
+        pool->places[worker]->current->worker != NULL) {
         pid = sl__worker_pid(pool->places[worker]->current->worker);
     }
     pthread_mutex_unlock(&pool->lock);

@@ -22,6 +22,7 @@
 #include "loop/runtime.h"
 #include "pool/lease.h"
 #include "pulse.h"
+#include "recycle.h"
 #include "restart.h"
 #include "tally.h"
 #include "worker/template.h"
@@ -35,10 +36,14 @@ struct sl__incarnation {
     struct sl__life life;
     struct sl__occupant *occupant;
     bool leased;
-    bool retired; /* not to be leased again: its occupant is leaving */
-    bool reaped;  /* life.pidfd is of no use any more */
-    bool killed;  /* by sl__pool_kill: not to be leased again */
-    bool asked;   /* killed, but is asked first what it was doing */
+    bool retired;                /* not to be leased again: its occupant is leaving */
+    uint8_t idle_ticks;          /* since it was leased last */
+    enum sl__recycle_reason due; /* it is to be replaced */
+    struct sl__recycle_limits limits;
+    uint64_t age_deadline_ns; /* UINT64_MAX: none */
+    bool reaped;              /* life.pidfd is of no use any more */
+    bool killed;              /* by sl__pool_kill: not to be leased again */
+    bool asked;               /* killed, but is asked first what it was doing */
     bool blameless;
     enum sl_code cause;
     enum sl_death_cause death_cause;
@@ -68,9 +73,10 @@ struct sl__occupant {
     struct sl__incarnation *incarnation; /* of a process that is ready, or NULL */
     struct sl__backoff backoff;          /* loop thread, as all that follows */
     enum { SL__ADMISSION_NONE, SL__ADMISSION_WAITING, SL__ADMISSION_GIVEN } admission;
-    struct sl__link admission_link; /* waiting: in pool->admission */
-    bool start_due, stop_due;       /* what sl__size_adjust has decided */
-    bool stopping;                  /* has been asked to stop, and has not answered */
+    struct sl__link admission_link; /* waiting: in admission_list, one of the pool's */
+    struct sl__list *admission_list;
+    bool start_due, stop_due; /* what sl__size_adjust has decided */
+    bool stopping;            /* has been asked to stop, and has not answered */
 };
 
 /* Lives as long as the pool. */
@@ -79,6 +85,7 @@ struct sl__place {
     uint32_t index;
     uint32_t generation; /* lives so far; loop thread */
     bool wanted;
+    bool wished; /* somebody waits for just this one, and it is not wanted */
     bool ever_ready;
     struct sl__occupant occupants[2];
     struct sl__occupant *current, *successor; /* those of the occupants, or NULL */
@@ -103,6 +110,8 @@ struct sl_pool {
     struct sl__worker_config worker_config; /* of each occupant but for its place */
     uint32_t processor_count;
     uint32_t start_parallel_max;
+    uint32_t worker_idle_ms;
+    pthread_mutex_t resize_lock; /* one sl_pool_resize at a time; before `lock` */
     uint32_t waiter_max;
     uint32_t restart_backoff_ms;
     uint32_t restart_window_ms;
@@ -110,22 +119,29 @@ struct sl_pool {
     pthread_mutex_t lock;   /* guards what follows */
     pthread_cond_t changed; /* for creation and destruction */
     enum sl__pool_phase phase;
-    struct sl__place **places; /* SL__PLACE_MAX pointers, of which the first place_count are set */
-    uint32_t place_count;
+    struct sl__place **places;    /* SL__PLACE_MAX pointers, of which the first place_count are set */
+    _Atomic uint32_t place_count; /* only grows, under the lock */
     uint32_t worker_min;
     _Atomic uint32_t worker_max; /* to be read without the lock, too */
     uint32_t wanted_count;
+    uint32_t present_count;    /* places whose current occupant was ready when it was last looked */
+    bool wished, place_wished; /* somebody waits for a lane; for one of a place that is not wanted */
     struct sl__allot allot;
     struct sl__budget budget;
     struct sl__breaker breaker;
     struct sl__drain drain;
     struct sl__template *template; /* loop thread */
     bool template_stopped;
-    uint32_t started_count;    /* places that have been ready */
-    bool stopping_all;         /* loop thread: each occupant that stops from now on does so for good */
-    uint32_t occupied_count;   /* of them, those that have not stopped */
-    struct sl__list admission; /* loop thread: occupants that are to start when fewer do; restarts before successors */
-    uint32_t starting_count;   /* loop thread: those that were admitted, and are not ready */
+    uint32_t started_count;  /* places that have been ready */
+    bool stopping_all;       /* loop thread: each occupant that stops from now on does so for good */
+    uint32_t occupied_count; /* of them, those that have not stopped */
+    struct sl__list
+        admission[2]; /* loop thread: occupants that are to start when fewer do; [1]: successors, which can wait */
+    uint32_t starting_count;    /* loop thread: those that were admitted, and are not ready */
+    struct sl__recycle recycle; /* loop thread */
+    struct sl__timer *size_timer;
+    uint64_t tick_ns;    /* loop thread: when idle workers are counted next; UINT64_MAX: not */
+    uint64_t appoint_ns; /* loop thread: nobody is appointed before, for lack of memory */
     struct sl__task adjust_task;
     bool adjust_posted;
     uint32_t leased_count;
@@ -151,8 +167,19 @@ bool sl__places_grow(struct sl_pool *pool, uint32_t place_count) __attribute__((
 void sl__places_free(struct sl_pool *pool);
 /* Makes the worker of an occupant that has had none. */
 enum sl_code sl__occupant_make(struct sl__occupant *occupant, struct sl_error *error);
-/* With the lock, any thread: sl__size_adjust soon. */
+enum sl_code sl__size_begin(struct sl_pool *pool, struct sl_error *error);
+void sl__size_end(struct sl_pool *pool);
+/* Those with the lock may be called by any thread. */
+/* With the lock: sl__size_adjust soon. */
 void sl__size_look(struct sl_pool *pool);
+/* With the lock: somebody waits in vain for `worker` or any. */
+void sl__size_wish(struct sl_pool *pool, uint32_t worker);
+/* With the lock: it has had enough. */
+void sl__size_due(struct sl__incarnation *incarnation, enum sl__recycle_reason reason);
+/* With the lock: it is not the current one any more, and ends when its lease has come back. */
+void sl__size_retire(struct sl__occupant *occupant);
+/* Its memory has been measured. */
+void sl__size_sampled(struct sl__occupant *occupant, uint64_t rss_bytes);
 /* Starts what is wanted and not there, stops what is there and not wanted. Not from a callback of a worker. */
 void sl__size_adjust(struct sl_pool *pool);
 /* Owner's callback; and its end: it is ready, gone or stopped. */

@@ -23,8 +23,25 @@ static struct sl__incarnation *make_incarnation(struct sl__occupant *occupant, c
         incarnation->lease.generation = life->generation;
         sl__spin_init_as(&incarnation->lease.spin, occupant->place->pool->processor_count < 2);
         incarnation->lease.death = (struct sl_error)SL_ERROR_INIT;
+        incarnation->limits = sl__recycle_draw(&occupant->place->pool->recycle);
+        incarnation->age_deadline_ns = incarnation->limits.age_ms == SL__RECYCLE_NEVER
+                                           ? UINT64_MAX
+                                           : sl__clock_now_ns() + incarnation->limits.age_ms * NS_PER_MS;
     }
     return incarnation;
+}
+
+/* With the lock held: what was the successor is the current one from now on. Capacity is what it was, or more. */
+static void take_over(struct sl__occupant *successor) {
+    struct sl__place *place = successor->place;
+    struct sl__occupant *before = place->current;
+    place->current = successor;
+    place->successor = NULL;
+    successor->role = SL__ROLE_CURRENT;
+    if (before != NULL) {
+        place->pool->stats.recycle_count++;
+        sl__size_retire(before);
+    }
 }
 
 static void worker_ready(void *context, uint32_t worker, const struct sl__life *life) {
@@ -51,9 +68,14 @@ static void worker_ready(void *context, uint32_t worker, const struct sl__life *
         pool->started_count++;
         pthread_cond_broadcast(&pool->changed);
     }
+    if (occupant->role == SL__ROLE_SUCCESSOR) {
+        take_over(occupant);
+    }
+    SL_ASSERT(occupant->role == SL__ROLE_CURRENT);
     sl__allot_put(&pool->allot, worker);
     sl__breaker_ready(pool);
     sl__allot_ring(&pool->allot);
+    sl__size_look(pool);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -108,6 +130,40 @@ static bool was_a_success(const struct sl__incarnation *incarnation, const struc
     return incarnation != NULL && sl__lane_started(incarnation->lease.lane) > 0;
 }
 
+/* A successor that could not be started: the one that it was to replace works on. */
+static uint64_t try_later(struct sl__occupant *occupant) {
+    uint32_t first_ms = occupant->place->pool->restart_backoff_ms;
+    uint64_t delay_ms = sl__backoff_next(&occupant->backoff, first_ms, false);
+    return delay_ms != 0 ? delay_ms : SL_MAX(first_ms, 1u);
+}
+
+/* With the lock held: it has no process, and is free for other use. */
+static void set_free(struct sl__occupant *occupant) {
+    struct sl__place *place = occupant->place;
+    place->current = place->current == occupant ? NULL : place->current;
+    place->successor = place->successor == occupant ? NULL : place->successor;
+    occupant->role = SL__ROLE_NONE;
+    sl__size_look(place->pool);
+}
+
+/* With the lock held: whether another process follows under the same occupant. */
+static bool goes_on(struct sl__occupant *occupant, bool wanted) {
+    struct sl__place *place = occupant->place;
+    if (wanted || occupant->stopping || place->pool->phase != SL__POOL_OPEN) {
+        return true; /* as `stopped` or the end of the failure will say */
+    }
+    if (occupant->role == SL__ROLE_CURRENT && place->successor != NULL) {
+        struct sl__occupant *successor = place->successor; /* is being started already */
+        set_free(occupant);
+        place->current = successor;
+        place->successor = NULL;
+        successor->role = SL__ROLE_CURRENT;
+    } else if (occupant->role == SL__ROLE_LEAVING) {
+        set_free(occupant);
+    }
+    return occupant->role != SL__ROLE_NONE;
+}
+
 /* With the lock held. */
 static uint64_t decide(struct sl__occupant *occupant, const struct sl__death *death) {
     struct sl__place *place = occupant->place;
@@ -116,6 +172,9 @@ static uint64_t decide(struct sl__occupant *occupant, const struct sl__death *de
     pool->stats.start_failure_count += death->was_ready ? 0 : 1;
     if (pool->phase == SL__POOL_CLOSING) {
         return SL__NO_RESTART;
+    }
+    if (occupant->role == SL__ROLE_SUCCESSOR) {
+        return sl__breaker_closed(&pool->breaker) ? try_later(occupant) : SL__NO_RESTART;
     }
     if (pool->phase == SL__POOL_STARTING && !place->ever_ready) {
         /* It has never worked: sl_pool_create fails, and nobody waits for a second try. */
@@ -160,6 +219,9 @@ static uint64_t worker_gone(void *context, uint32_t worker, const struct sl__dea
     /* Before the lease is lost: its holder could release it, and its lane is looked at here. */
     uint64_t delay_ms = death->wanted ? SL__NO_RESTART : decide(occupant, death);
     occupant->incarnation = NULL;
+    if (!goes_on(occupant, death->wanted)) {
+        delay_ms = SL__NO_RESTART;
+    }
     if (incarnation != NULL) {
         last = end_incarnation(pool, incarnation, &death->error);
     }
@@ -176,6 +238,7 @@ static void worker_stopped(void *context, uint32_t worker) {
     pthread_mutex_lock(&pool->lock);
     occupant->stopping = false;
     sl__breaker_left(pool, occupant);
+    set_free(occupant);
     if (pool->stopping_all) {
         pool->occupied_count--;
         pthread_cond_broadcast(&pool->changed);
@@ -211,6 +274,7 @@ static void worker_sampled(void *context, uint32_t worker, uint64_t rss_bytes, e
         incarnation->heard_ns = sl__clock_now_ns() - silence;
     }
     pthread_mutex_unlock(&pool->lock);
+    sl__size_sampled(occupant, rss_bytes);
 }
 
 void sl__pool_template_ready(void *context, bool ready, bool forks) {

@@ -58,6 +58,24 @@ bool log_has(const char *text) {
     return found;
 }
 
+int log_count(const char *text) {
+    int count = 0;
+    pthread_mutex_lock(&log_lock);
+    for (const char *at = log_text; (at = strstr(at, text)) != NULL; at += strlen(text)) {
+        count++;
+    }
+    pthread_mutex_unlock(&log_lock);
+    return count;
+}
+
+bool log_before(const char *first, const char *second) {
+    pthread_mutex_lock(&log_lock);
+    const char *one = strstr(log_text, first), *two = strstr(log_text, second);
+    bool before = one != NULL && two != NULL && one < two;
+    pthread_mutex_unlock(&log_lock);
+    return before;
+}
+
 struct sl_pool_options scripted(uint32_t worker_count, const char *script) {
     static char variable[1024];
     static const char *environment[] = {variable, NULL};

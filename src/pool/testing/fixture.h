@@ -23,6 +23,9 @@ struct sl_runtime *open_runtime(void);
 void close_runtime(struct sl_runtime *runtime);
 /* Whether a line with `text` has been logged since open_runtime. */
 bool log_has(const char *text);
+int log_count(const char *text);
+/* Whether both have been logged, and the first time `first` was before that of `second`. */
+bool log_before(const char *first, const char *second);
 
 /* Options for workers that follow `script` (see src/worker/testing/fake_worker.c). */
 struct sl_pool_options scripted(uint32_t worker_count, const char *script);

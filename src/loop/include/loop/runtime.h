@@ -54,6 +54,9 @@ bool sl__runtime_foreign(const struct sl_runtime *runtime);
 enum sl_code sl__runtime_join(struct sl_runtime *runtime, struct sl__tenant *tenant, uint32_t lane_count,
                               struct sl_error *error);
 void sl__runtime_part(struct sl_runtime *runtime, struct sl__tenant *tenant, uint32_t lane_count);
+/* The same for a tenant that wants more, or fewer, while it stays. */
+enum sl_code sl__runtime_take_lanes(struct sl_runtime *runtime, uint32_t lane_count, struct sl_error *error);
+void sl__runtime_give_lanes(struct sl_runtime *runtime, uint32_t lane_count);
 
 /*
  * The runtime's private directory, for files that its workers share: made at the first call, mode 0700, on a file system in memory where

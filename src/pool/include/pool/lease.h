@@ -5,6 +5,9 @@
  * A lease belongs to one incarnation of a worker. When the worker dies the supervising thread fills in `death`, sets `lost`
  * and rings the bell of the holder; it starts the next incarnation, with a new lane, without waiting for the holder. The
  * holder takes what replies there still are, and releases the lease: only then is the old lane destroyed.
+ *
+ * A worker that is to end without having died (it has been replaced, or there are too many) waits for its lease: `retire` asks the holder to put
+ * no further batch into the lane and to release it when it has run dry.
  */
 #ifndef SLITHER_POOL_LEASE_H
 #define SLITHER_POOL_LEASE_H
@@ -20,11 +23,13 @@
 
 struct sl__lease {
     struct sl__lane *lane;
-    uint32_t worker; /* index, 0 .. worker_count-1 */
+    uint32_t worker; /* index, 0 .. worker_max-1 */
     uint32_t generation;
     bool trial; /* the circuit is half-open, and this lease decides: see sl__pool_answered. The holder's to read */
-    struct sl__spin spin;  /* for who waits for this lane alone: what spinning was worth to the holders before */
-    _Atomic uint32_t lost; /* 1: the worker is dead and reaped; `death` is complete (acquire load) */
+    struct sl__spin spin;    /* for who waits for this lane alone: what spinning was worth to the holders before */
+    _Atomic uint32_t lost;   /* 1: the worker is dead and reaped; `death` is complete (acquire load) */
+    _Atomic uint32_t retire; /* 1: to be released when it has run dry (relaxed) */
+    uint64_t due_batches;    /* after so many under this lease sl__pool_due has to be called, once */
     struct sl_error death; /* code worker_crashed, or what sl__pool_kill was told; exit status or signal, stderr tail */
 };
 
@@ -36,14 +41,18 @@ struct sl__waiter {
     struct sl__waiter *previous, *next;
 };
 
-/* Workers that the pool has, dead or alive: an upper bound of leases at one time. */
+/* worker_max: workers that the pool can have now, dead or alive. sl_pool_resize changes it. Cheap. */
 uint32_t sl__pool_capacity(const struct sl_pool *pool);
+
+/* The worker that takes what was meant for `worker`: itself, or another while the pool is too small to have it. */
+uint32_t sl__pool_place_of(const struct sl_pool *pool, uint32_t worker);
 
 /* Processors that this process could use when the pool was created; asking the system costs more than a small batch. */
 uint32_t sl__pool_processors(const struct sl_pool *pool);
 
 /*
- * A lane of `worker` (or of any), if one is idle and nobody has waited for it longer; never blocks.
+ * A lane of `worker` (or of any), if one is idle and nobody has waited for it longer; never blocks. `worker` is taken as sl__pool_place_of says;
+ * one that does not run is started.
  *   SL_OK              *lease is the caller's, and the waiter's bell rings when its worker dies; the waiter is no longer queued
  *   SL_E_AGAIN         none now; the waiter is queued and its bell rings when it is worth asking again
  *   pool_exhausted     waiter_max threads are waiting already
@@ -72,6 +81,9 @@ void sl__pool_kill(struct sl_pool *pool, struct sl__lease *lease, enum sl_code c
  * What a lost lease was running when its worker died: its certificate says so from now on, the lease's and the pool's. Before the release.
  */
 void sl__pool_blame(struct sl_pool *pool, struct sl__lease *lease, const uint64_t *ids, uint32_t count);
+
+/* The worker has run lease->due_batches under this lease, and is to be replaced. */
+void sl__pool_due(struct sl_pool *pool, struct sl__lease *lease);
 
 /* Whether somebody waits for a lane: a long run then gives lanes back as they run dry instead of refilling them. Cheap. */
 bool sl__pool_contended(const struct sl_pool *pool);
