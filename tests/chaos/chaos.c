@@ -64,6 +64,9 @@ static size_t padding_of(const struct load *load, uint64_t x) {
 static enum sl_code next_item(void *context, struct sl_item *item, struct sl_error *error) {
     struct load *load = context;
     uint64_t x = load->pulled;
+    if (x == 0 && load->begun != NULL) {
+        atomic_fetch_add(load->begun, 1);
+    }
     if (load->cancel_at != 0 && x == load->cancel_at && load->control != NULL) {
         sl_control_cancel(load->control);
     }
@@ -165,7 +168,9 @@ void ledger_add(struct ledger *ledger, const struct sl_outcome *outcome) {
     if (outcome->status == SL_STATUS_OK) {
         check_result(ledger, outcome);
     }
-    if (outcome->status == SL_STATUS_FAILED && !poisoned) {
+    bool killed = outcome->status == SL_STATUS_FAILED &&
+                  (outcome->error->code == SL_E_WORKER_CRASHED || outcome->error->code == SL_E_WORKER_TIMEOUT);
+    if (outcome->status == SL_STATUS_FAILED && !poisoned && !(killed && ledger->ends)) {
         ledger_wrong(ledger, "item %llu failed after %u attempts: %s: %s", (unsigned long long)x, outcome->attempts,
                      sl_code_name(outcome->error->code), outcome->error->message);
     } else if (outcome->status == SL_STATUS_OK && poisoned) {
@@ -180,7 +185,11 @@ void ledger_add(struct ledger *ledger, const struct sl_outcome *outcome) {
 
 static enum sl_code put(void *context, const struct sl_outcome *outcome, struct sl_error *error) {
     (void)error;
-    ledger_add(context, outcome);
+    struct ledger *ledger = context;
+    ledger_add(ledger, outcome);
+    if (ledger->after != NULL) {
+        ledger->after(ledger->context, ledger->position);
+    }
     return SL_OK;
 }
 
@@ -250,6 +259,9 @@ void consumer_run(struct consumer *consumer, _Atomic uint64_t *progress) {
     consumer->report = (struct sl_report)SL_REPORT_INIT;
     ledger_open(ledger, &consumer->load, ordered);
     ledger->progress = progress;
+    ledger->ends = consumer->expected != SL_OK;
+    ledger->after = consumer->after;
+    ledger->context = consumer->context;
     struct sl_source source = load_source(&consumer->load);
     enum sl_code code;
     if (consumer->kind == PULL_STREAM) {

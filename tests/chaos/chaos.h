@@ -45,6 +45,7 @@ struct load {
     bool padding_rare;
     uint64_t cancel_at; /* 0: never */
     uint64_t pulled;
+    _Atomic uint32_t *begun; /* counts loads of which something was pulled; may be NULL */
     struct sl_control *control;
     struct sl_writer writer;
     uint8_t *filler;
@@ -62,7 +63,10 @@ struct ledger {
     uint64_t count[SL_STATUS_COUNT];
     uint64_t position; /* outcomes so far */
     bool ordered;
+    bool ends; /* its run may be ended: a batch that a kill has failed then has no other attempt */
     uint32_t attempts_max;
+    void (*after)(void *context, uint64_t position); /* called in the sink, may be NULL */
+    void *context;
     _Atomic uint64_t *progress; /* counts outcomes of all ledgers, may be NULL */
     char wrong[640];            /* the first thing that was; empty: nothing */
 };
@@ -83,8 +87,10 @@ struct consumer {
     struct site *site;
     enum consumer_kind kind;
     struct load load;
-    struct sl_dispatch_options options; /* function, strategy and ordering are set by the kind */
-    enum sl_code expected;              /* of the run, SL_OK unless it is cancelled */
+    struct sl_dispatch_options options;              /* function, strategy and ordering are set by the kind */
+    enum sl_code expected;                           /* of the run, SL_OK unless it is cancelled */
+    void (*after)(void *context, uint64_t position); /* of its ledger */
+    void *context;
     struct ledger ledger;
     struct sl_report report;
     pthread_t thread;

@@ -25,6 +25,18 @@ static uint64_t poison_count(const struct load *load) {
     return count;
 }
 
+static void expect_death(const struct sl_report_error *error, enum sl_death_cause cause, const char *where) {
+    const struct sl_death *death = error->error.death;
+    assert_non_null(death);
+    assert_int_equal(death->cause, cause);
+    assert_int_equal(death->item_count, 1);
+    assert_int_equal(death->item_ids[0], error->ids[0]);
+    if (where != NULL && (death->traceback == NULL || strstr(death->traceback, where) == NULL)) {
+        fail_msg("item %llu: the certificate does not lead to %s: %s", (unsigned long long)error->ids[0], where,
+                 death->traceback != NULL ? death->traceback : "it has no traceback");
+    }
+}
+
 /* The last word on each poisoned item is of the kind that its way to kill makes it. */
 static void expect_errors(const struct consumer *consumer) {
     uint64_t poisoned = 0;
@@ -38,13 +50,16 @@ static void expect_errors(const struct consumer *consumer) {
         case POISON_SEGFAULT:
             assert_int_equal(error->error.code, SL_E_WORKER_CRASHED);
             assert_int_equal(error->error.term_signal, SIGSEGV);
+            expect_death(error, SL_DEATH_SIGNAL, "chaos_functions.py");
             break;
         case POISON_EXIT:
             assert_int_equal(error->error.code, SL_E_WORKER_CRASHED);
             assert_int_equal(error->error.exit_status, 3);
+            expect_death(error, SL_DEATH_EXITED, NULL);
             break;
         case POISON_HANG:
             assert_int_equal(error->error.code, SL_E_WORKER_TIMEOUT);
+            expect_death(error, SL_DEATH_TIMEOUT, "chaos_functions.py");
             break;
         default:
             fail_msg("item %llu is not poisoned", (unsigned long long)error->ids[0]);
