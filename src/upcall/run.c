@@ -230,7 +230,7 @@ static struct sl__call *run(struct sl__server *server, struct sl__call *call) {
 
     pthread_mutex_lock(&home->lock);
     bool wanted = end(home, call, code != SL_OK);
-    struct sl__call *next = next_waiting(home);
+    struct sl__call *next = home->closing ? NULL : next_waiting(home);
     if (next != NULL) {
         begin(home, next);
     } else {
