@@ -84,8 +84,7 @@ struct sl_store_options {
 /**
  * Makes a store, or opens the one at `options->path`; `options` NULL: the defaults. Strings are copied. The runtime destroys
  * stores that are left when it is destroyed itself. `runtime` may be NULL when there is a path; workers then cannot find the store,
- * nothing is logged, and the caller destroys it. Blocks for the file system. When opened again a durable store keeps the larger of
- * its old and its new bytes_max.
+ * nothing is logged, and the caller destroys it. Blocks for the file system.
  * Errors: invalid_argument (options; the name is taken; the store at `path` is open already, in this process or another: it says
  * in which), invalid_data (what is at `path` is damaged, or is not a store), version_mismatch (a store of another
  * layout), not_found (read_only, and nothing there), system (no space, no permission...).

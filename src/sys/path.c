@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -23,6 +24,17 @@ enum sl_code sl__path_make(const char *path, bool *made, struct sl_error *error)
         *made = is_new;
     }
     return SL_OK;
+}
+
+enum sl_code sl__path_resolve(const char *path, char **resolved, struct sl_error *error) {
+    *resolved = realpath(path, NULL);
+    if (*resolved != NULL) {
+        return SL_OK;
+    }
+    if (errno == ENOENT) {
+        return sl_error_set(error, SL_E_NOT_FOUND, "there is nothing at \"%s\"", path);
+    }
+    return sl__system_error(error, errno, "cannot find out where \"%s\" is", path);
 }
 
 enum sl_code sl__file_remove(const char *path, struct sl_error *error) {

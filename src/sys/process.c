@@ -33,6 +33,10 @@ pid_t sl__process_id(void) {
     return getpid();
 }
 
+pid_t sl__thread_id(void) {
+    return (pid_t)syscall(SYS_gettid);
+}
+
 enum sl_code sl__process_open(pid_t pid, int *pidfd, struct sl_error *error) {
     *pidfd = sl__sys_fails(SL__CALL_PIDFD_OPEN) ? -1 : (int)syscall(SYS_pidfd_open, pid, 0u);
     if (*pidfd < 0) {

@@ -43,10 +43,10 @@ struct sl__reader;
 
 struct sl__reading {
     _Alignas(128) _Atomic uint32_t taken;
-    _Atomic uint32_t watched; /* a snapshot since begun_ns, for who looks for old ones */
-    _Atomic uint64_t begun_ns;
+    _Atomic uint64_t begun_ns; /* a snapshot, since then: for who looks for old ones. 0: not one */
+    _Atomic uint64_t begun_version;
     _Atomic int64_t thread;
-    _Atomic uint64_t begun_version; /* version, for the same */
+    uint64_t reported_ns; /* begun_ns of the last one that was reported; theirs */
     uint64_t version;
     struct sl__reader *reader;
     struct MDB_txn *txn;

@@ -7,6 +7,8 @@
 
 /** Makes a directory, 0700. One that is there already is fine; `*made` (may be NULL) says which it was. */
 enum sl_code sl__path_make(const char *path, bool *made, struct sl_error *error);
+/** The absolute path without links of what is there; the caller's to free. not_found. */
+enum sl_code sl__path_resolve(const char *path, char **resolved, struct sl_error *error);
 /** Removes a file; one that is not there is fine. */
 enum sl_code sl__file_remove(const char *path, struct sl_error *error);
 /** Makes the symbolic link `path` to `target`. invalid_argument: `path` is taken. */

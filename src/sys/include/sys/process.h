@@ -15,6 +15,8 @@ struct sl__process_end {
 
 /** pid of this process; differs in a forked child. */
 pid_t sl__process_id(void);
+/** Number of the calling thread, as the system shows it. */
+pid_t sl__thread_id(void);
 
 /** A pidfd of a child that has not been reaped; close-on-exec. Readable (poll) once the process has ended. */
 enum sl_code sl__process_open(pid_t pid, int *pidfd, struct sl_error *error);

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/* Watches: each follows the ring of changes by itself, and keeps what it has not given out yet, one entry a key. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/macros.h"
+#include "inside.h"
+#include "sys/clock.h"
+#include "wire/writer.h"
+
+#define PENDING_LIMIT 1000000
+#define BUCKETS_MAX 65536
+
+struct sl__pending {
+    struct sl__pending *next;    /* in order */
+    struct sl__pending *chained; /* in its bucket */
+    uint64_t version;
+    uint32_t table_number;
+    enum sl_change_kind kind;
+    uint16_t key_size;
+    uint8_t key[];
+};
+
+static struct sl__pending **bucket_of(const struct sl_watch *watch, const struct sl__change_record *record) {
+    uint32_t hash = record->table_number * UINT32_C(0x9e3779b9);
+    for (uint16_t i = 0; i < record->key_size; i++) {
+        hash = (hash ^ record->key[i]) * UINT32_C(0x01000193);
+    }
+    return &watch->buckets[(hash ^ hash >> 15) & (watch->bucket_count - 1)];
+}
+
+static void empty(struct sl_watch *watch) {
+    struct sl__pending *next;
+    for (struct sl__pending *entry = watch->first; entry != NULL; entry = next) {
+        next = entry->next;
+        free(entry);
+    }
+    memset(watch->buckets, 0, watch->bucket_count * sizeof(struct sl__pending *));
+    watch->first = NULL;
+    watch->last = &watch->first;
+    watch->pending_count = 0;
+}
+
+/* Nothing that is pending is worth anything then: all must be read again. */
+static void lose(struct sl_watch *watch) {
+    empty(watch);
+    watch->overflow = true;
+}
+
+static void add(struct sl_watch *watch, const struct sl__change_record *record) {
+    struct sl__pending **bucket = bucket_of(watch, record);
+    for (struct sl__pending *entry = *bucket; entry != NULL; entry = entry->chained) {
+        if (entry->table_number == record->table_number && entry->key_size == record->key_size &&
+            memcmp(entry->key, record->key, record->key_size) == 0) {
+            entry->kind = record->kind;
+            entry->version = record->version;
+            return;
+        }
+    }
+    struct sl__pending *entry =
+        watch->pending_count < watch->pending_max ? malloc(sizeof(*entry) + record->key_size) : NULL;
+    if (entry == NULL) {
+        lose(watch);
+        return;
+    }
+    entry->version = record->version;
+    entry->table_number = record->table_number;
+    entry->kind = record->kind;
+    entry->key_size = record->key_size;
+    memcpy(entry->key, record->key, record->key_size);
+    entry->chained = *bucket;
+    *bucket = entry;
+    entry->next = NULL;
+    *watch->last = entry;
+    watch->last = &entry->next;
+    watch->pending_count++;
+}
+
+static bool wanted(const struct sl_watch *watch, const struct sl__change_record *record) {
+    if (watch->table == NULL) {
+        return true;
+    }
+    return atomic_load_explicit(&watch->table->number, memory_order_acquire) == record->table_number &&
+           (record->key_size == 0 || sl__key_within(&watch->range, record->key, record->key_size));
+}
+
+/* A table of another process's store may have been dropped and made again. */
+static void refresh_number(struct sl_watch *watch) {
+    struct sl__reading *reading;
+    const struct sl__table_view *view;
+    if (watch->table == NULL || !watch->store->read_only ||
+        sl__reading_begin(watch->store->reader, &reading, NULL) != SL_OK) {
+        return;
+    }
+    if (sl__reading_table(reading, watch->table->name, &view, NULL) == SL_OK) {
+        atomic_store_explicit(&watch->table->number, view->number, memory_order_release);
+    }
+    sl__reading_end(reading);
+}
+
+static void drain(struct sl_watch *watch) {
+    const struct sl__control *control = watch->store->reader->control;
+    struct sl__change_record record;
+    bool refreshed = false;
+    enum sl_code code;
+    /* Bounded: a ring that is overwritten faster than it is read ends in an overflow. */
+    for (uint64_t i = 0; i < control->ring_words; i++) {
+        code = sl__control_next(control, &watch->position, &record);
+        if (code == SL_E_AGAIN) {
+            return;
+        }
+        if (code != SL_OK) {
+            lose(watch);
+            continue;
+        }
+        if (!refreshed) {
+            refresh_number(watch);
+            refreshed = true;
+        }
+        if (!watch->overflow && wanted(watch, &record)) {
+            add(watch, &record);
+        }
+    }
+}
+
+enum sl_code sl__watch_take(struct sl_watch *watch, struct sl_change *change, struct sl_error *error) {
+    drain(watch);
+    *change = (struct sl_change)SL_CHANGE_INIT;
+    if (watch->overflow) {
+        watch->overflow = false;
+        change->version = atomic_load_explicit(&watch->store->reader->control->version, memory_order_acquire);
+        return SL_OK;
+    }
+    struct sl__pending *entry = watch->first;
+    if (entry == NULL) {
+        return SL_E_AGAIN;
+    }
+    struct sl__change_record record = {.table_number = entry->table_number, .key_size = entry->key_size};
+    memcpy(record.key, entry->key, entry->key_size);
+    struct sl__pending **at = bucket_of(watch, &record);
+    while (*at != entry) {
+        at = &(*at)->chained;
+    }
+    *at = entry->chained;
+    watch->first = entry->next;
+    if (watch->first == NULL) {
+        watch->last = &watch->first;
+    }
+    watch->pending_count--;
+    change->kind = entry->kind;
+    change->version = entry->version;
+    free(entry);
+    change->table = watch->table != NULL ? watch->table : sl__table_by_number(watch->store, record.table_number);
+    sl_writer_reset(&watch->key);
+    if (record.key_size > 0) {
+        if (!sl__key_decode(record.key, record.key_size, &watch->key)) {
+            return watch->key.code != SL_OK ? sl__writer_error(&watch->key, error)
+                                            : sl_error_set(error, SL_E_INVALID_DATA, "the key of a change is damaged");
+        }
+        change->key = (struct sl_value){watch->key.data, watch->key.size};
+    }
+    return SL_OK;
+}
+
+void sl__watch_free(struct sl_watch *watch) {
+    empty(watch);
+    free(watch->buckets);
+    sl_writer_finish(&watch->key);
+    free(watch);
+}
+
+/* ---- public ----------------------------------------------------------------------------------------------------- */
+
+static enum sl_code take_options(struct sl_store *store, const struct sl_watch_options *given,
+                                 struct sl_watch_options *options, struct sl__key_range *range,
+                                 struct sl_error *error) {
+    *options = (struct sl_watch_options)SL_WATCH_OPTIONS_INIT;
+    if (given != NULL) {
+        if (given->size < offsetof(struct sl_watch_options, key)) {
+            return sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                                "sl_watch_create: options.size is %zu; set the options up with SL_WATCH_OPTIONS_INIT",
+                                given->size);
+        }
+        memcpy(options, given, SL_MIN(given->size, sizeof(*options)));
+    }
+    if (options->table == NULL && (options->key.size > 0 || options->prefix.size > 0)) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_watch_create: a key or prefix needs a table");
+    }
+    if (options->table != NULL && options->table->store != store) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_watch_create: table \"%s\" is of another store",
+                            options->table->name->name);
+    }
+    if (options->pending_max < 1 || options->pending_max > PENDING_LIMIT) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_watch_create: pending_max is %u; expected 1 to %d",
+                            options->pending_max, PENDING_LIMIT);
+    }
+    if (options->function != NULL && store->read_only) {
+        return sl_error_set(error, SL_E_UNSUPPORTED,
+                            "sl_watch_create: a store that was opened read-only calls no functions; use sl_watch_next");
+    }
+    struct sl_scan_options bounds = SL_SCAN_OPTIONS_INIT;
+    bounds.key = options->key;
+    bounds.prefix = options->prefix;
+    return sl__key_range(&bounds, range, error);
+}
+
+enum sl_code sl_watch_create(struct sl_store *store, const struct sl_watch_options *given, struct sl_watch **out,
+                             struct sl_error *error) {
+    struct sl_watch_options options;
+    struct sl__key_range range;
+    if (out == NULL) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_watch_create: `watch` is NULL");
+    }
+    *out = NULL;
+    enum sl_code code = sl__store_usable(store, "sl_watch_create", error);
+    if (code == SL_OK) {
+        code = take_options(store, given, &options, &range, error);
+    }
+    if (code == SL_OK && store->reader->control == NULL) {
+        code = sl_error_set(error, SL_E_CLOSED, "nobody writes the store at \"%s\", so that nothing in it can change",
+                            store->path);
+    }
+    if (code != SL_OK) {
+        return code;
+    }
+    struct sl_watch *watch = calloc(1, sizeof(*watch));
+    uint32_t buckets = (uint32_t)SL_MIN(sl__power_of_two_from(options.pending_max), (uint64_t)BUCKETS_MAX);
+    struct sl__pending **memory = calloc(buckets, sizeof(struct sl__pending *));
+    if (watch == NULL || memory == NULL) {
+        free(watch);
+        free(memory);
+        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a watch");
+    }
+    watch->store = store;
+    watch->table = options.table;
+    watch->range = range;
+    watch->pending_max = options.pending_max;
+    watch->bucket_count = buckets;
+    watch->buckets = memory;
+    watch->last = &watch->first;
+    watch->function = options.function;
+    watch->context = options.context;
+    sl_writer_init(&watch->key, NULL);
+    refresh_number(watch);
+    watch->position = sl__control_position(store->reader->control);
+    if (watch->function != NULL) {
+        sl__service_add_watch(store, watch);
+    }
+    *out = watch;
+    return SL_OK;
+}
+
+enum sl_code sl_watch_next(struct sl_watch *watch, uint64_t timeout_ms, struct sl_change *given,
+                           struct sl_error *error) {
+    struct sl_change change;
+    if (watch == NULL || given == NULL || given->size < offsetof(struct sl_change, version)) {
+        return sl_error_set(
+            error, SL_E_INVALID_ARGUMENT,
+            "sl_watch_next: `watch` or `change` is NULL, or the change was not set up with SL_CHANGE_INIT");
+    }
+    if (watch->function != NULL) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                            "sl_watch_next: the watch has a function, which gets the changes");
+    }
+    enum sl_code code = sl__store_usable(watch->store, "sl_watch_next", error);
+    if (code != SL_OK) {
+        return code;
+    }
+    const struct sl__control *control = watch->store->reader->control;
+    uint64_t deadline_ns = timeout_ms == UINT64_MAX ? 0 : sl__clock_deadline_ms(timeout_ms);
+    for (;;) {
+        uint32_t bell = atomic_load_explicit(&control->bell, memory_order_acquire);
+        bool closed = atomic_load(&control->closed) != 0;
+        code = sl__watch_take(watch, &change, error);
+        if (code != SL_E_AGAIN) {
+            break;
+        }
+        if (closed) {
+            return sl_error_set(error, SL_E_CLOSED, "the writer of the store has closed it");
+        }
+        if (timeout_ms == 0 || sl__clock_passed(deadline_ns)) {
+            return SL_E_TIMEOUT;
+        }
+        sl__control_wait(control, bell, deadline_ns);
+    }
+    if (code == SL_OK) {
+        change.size = SL_MIN(given->size, sizeof(change));
+        memcpy(given, &change, change.size);
+    }
+    return code;
+}
+
+void sl_watch_destroy(struct sl_watch *watch) {
+    if (watch == NULL || sl__reader_foreign(watch->store->reader)) {
+        return;
+    }
+    if (watch->function == NULL || sl__service_remove_watch(watch->store, watch)) {
+        sl__watch_free(watch);
+    }
+}
