@@ -11,6 +11,13 @@ int main(void) {
     struct sl_dispatch_options dispatch = SL_DISPATCH_OPTIONS_INIT;
     struct sl_report report = SL_REPORT_INIT;
     struct sl_executor_options executor = SL_EXECUTOR_OPTIONS_INIT;
+    struct sl_store_options store = SL_STORE_OPTIONS_INIT;
+    struct sl_store_stat store_stat = SL_STORE_STAT_INIT;
+    struct sl_table_options table = SL_TABLE_OPTIONS_INIT;
+    struct sl_scan_options scan = SL_SCAN_OPTIONS_INIT;
+    struct sl_put_options put = SL_PUT_OPTIONS_INIT;
+    struct sl_change change = SL_CHANGE_INIT;
+    struct sl_watch_options watch = SL_WATCH_OPTIONS_INIT;
 
     /* Each struct says its own size, and a member near the end still has the default that the header documents. */
     if (error.size != sizeof(error) || error.exit_status != -1 || error.worker != UINT32_MAX) {
@@ -35,6 +42,17 @@ int main(void) {
     }
     if (report.size != sizeof(report) || report.errors != NULL || report.hot_keys[0].item_count != 0) {
         return 7;
+    }
+    if (store.size != sizeof(store) || store.tables_max != 64 || store.change_bytes != 1 << 20 ||
+        store_stat.size != sizeof(store_stat) || store_stat.oldest_snapshot_pid != 0) {
+        return 9;
+    }
+    if (table.size != sizeof(table) || table.policy != SL_TABLE_FULL_REFUSE || scan.size != sizeof(scan) ||
+        scan.context != NULL || put.size != sizeof(put) || put.ttl_ms != 0) {
+        return 10;
+    }
+    if (change.size != sizeof(change) || change.version != 0 || watch.size != sizeof(watch) || watch.pending_max != 4096) {
+        return 11;
     }
     return executor.size == sizeof(executor) && executor.capacity == 1 ? 0 : 8;
 }
