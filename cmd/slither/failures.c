@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <slither/death.h>
+
 #include "console.h"
 
 static bool is_digit(char c) {
@@ -34,6 +36,25 @@ static char *copy_text(const char *text) {
     return text == NULL ? NULL : strdup(text); /* without memory the summary shows less */
 }
 
+/* One line; NULL when no worker died, or without memory. */
+static char *describe_death(const struct sl_death *death) {
+    if (death == NULL) {
+        return NULL;
+    }
+    char memory[48] = "";
+    for (unsigned i = 0; i < SL_DEATH_SAMPLES && death->samples[i].rss_bytes > 0; i++) {
+        snprintf(memory, sizeof(memory), ", %" PRIu64 " MiB", death->samples[i].rss_bytes >> 20);
+    }
+    char *text = NULL;
+    if (asprintf(&text, "death: %s, %s, after %.1f s and %" PRIu64 " batch%s%s%s%s\n",
+                 sl_death_cause_name(death->cause), sl_activity_name(death->activity), (double)death->age_ms / 1000.0,
+                 death->batch_count, death->batch_count == 1 ? "" : "es", memory, death->evidence != NULL ? "; " : "",
+                 death->evidence != NULL ? death->evidence : "") < 0) {
+        return NULL;
+    }
+    return text;
+}
+
 void failures_add(struct failures *failures, const struct sl_error *error, uint64_t line) {
     struct failure_group *group = NULL;
     for (unsigned i = 0; i < failures->group_count && group == NULL; i++) {
@@ -54,6 +75,9 @@ void failures_add(struct failures *failures, const struct sl_error *error, uint6
     if (group->traceback == NULL) {
         group->traceback = copy_text(error->traceback);
     }
+    if (group->death == NULL) {
+        group->death = describe_death(error->death);
+    }
     if (group->line_count < FAILURE_LINES_MAX) {
         group->lines[group->line_count++] = line;
     }
@@ -63,6 +87,7 @@ void failures_add(struct failures *failures, const struct sl_error *error, uint6
 void failures_finish(struct failures *failures) {
     for (unsigned i = 0; i < failures->group_count; i++) {
         free(failures->groups[i].traceback);
+        free(failures->groups[i].death);
     }
     *failures = (struct failures){0};
 }
@@ -83,6 +108,9 @@ void failures_print(const struct failures *failures) {
         size_t size = strcspn(group->message, "\n");
         console_message(CONSOLE_ERROR, "%" PRIu64 " failed: %s: %.*s%s (%s)", group->count, sl_code_name(group->code),
                         (int)size, group->message, group->message[size] != '\0' ? " ..." : "", lines);
+        if (group->death != NULL) {
+            console_text(group->death);
+        }
         if (i == 0 && group->traceback != NULL) { /* one shows where to look; all of them are in --errors */
             console_text(group->traceback);
         }

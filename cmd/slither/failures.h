@@ -14,6 +14,7 @@ struct failure_group {
     enum sl_code code;
     char message[SL_ERROR_MESSAGE_SIZE]; /* the first of them */
     char *traceback;                     /* of the first that had one; owned */
+    char *death;                         /* what is known of the death of a worker, likewise */
     uint64_t count;
     uint64_t lines[FAILURE_LINES_MAX]; /* the first of them */
     unsigned line_count;

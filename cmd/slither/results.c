@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <slither/death.h>
+
 #include "console.h"
 
 bool results_open(struct results *results, const struct call_options *options, int input_fd, char *problem,
@@ -94,7 +96,7 @@ void write_error(struct sl_writer *writer, const struct sl_error *error) {
     }
     bool has_worker = error->worker != UINT32_MAX;
     uint32_t count = 2u + (error->traceback != NULL) + (error->exit_status >= 0) + (error->term_signal > 0) +
-                     (error->stderr_tail != NULL) + has_worker;
+                     (error->stderr_tail != NULL) + has_worker + (error->death != NULL);
     sl_write_map(writer, count);
     sl_write_str(writer, "kind");
     sl_write_str(writer, sl_code_name(error->code));
@@ -119,6 +121,10 @@ void write_error(struct sl_writer *writer, const struct sl_error *error) {
     if (has_worker) {
         sl_write_str(writer, "worker");
         sl_write_uint(writer, error->worker);
+    }
+    if (error->death != NULL) {
+        sl_write_str(writer, "death");
+        sl_death_write(error->death, writer);
     }
 }
 

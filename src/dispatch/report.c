@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <slither/death.h>
 #include <slither/json.h>
 
 #include "base/macros.h"
@@ -214,10 +215,26 @@ static void put_text(struct sl_writer *writer, const char *name, const char *tex
     }
 }
 
+/* An executor of the user's may have filled it in with anything. */
+static void put_death(struct sl_writer *writer, const struct sl_death *death) {
+    struct sl_writer aside;
+    struct sl_value map;
+    sl_write_str(writer, "death");
+    sl_writer_init(&aside, NULL);
+    sl_death_write(death, &aside);
+    if (sl_writer_end(&aside, &map, NULL) == SL_OK) {
+        sl_write_value(writer, map);
+    } else {
+        sl_write_nil(writer);
+    }
+    sl_writer_finish(&aside);
+}
+
 static void put_error(struct sl_writer *writer, const struct sl_report_error *entry) {
     const struct sl_error *error = &entry->error;
     bool process = error->term_signal != 0 || error->exit_status >= 0;
-    sl_write_map(writer, 7u + (process ? 3 : 0) + (error->worker != UINT32_MAX ? 2 : 0));
+    sl_write_map(writer,
+                 7u + (process ? 3 : 0) + (error->worker != UINT32_MAX ? 2 : 0) + (error->death != NULL ? 1 : 0));
     put_text(writer, "kind", sl_code_name(error->code));
     put_text(writer, "message", error->message);
     put_text(writer, "traceback", error->traceback);
@@ -239,6 +256,9 @@ static void put_error(struct sl_writer *writer, const struct sl_report_error *en
     if (error->worker != UINT32_MAX) {
         put_uint(writer, "worker", error->worker);
         put_uint(writer, "generation", error->generation);
+    }
+    if (error->death != NULL) {
+        put_death(writer, error->death);
     }
 }
 

@@ -394,12 +394,14 @@ static void release(struct sl__run *run, struct sl__seat *seat) {
     run->held_seats--;
 }
 
+/* Completes the certificate. `batch`: what its worker was running, or NULL. */
 static void blame(struct sl__run *run, struct sl__seat *seat, const struct sl__batch *batch) {
     uint64_t ids[SL_DEATH_ITEMS];
-    for (uint32_t i = 0; i < SL_MIN(batch->count, (uint32_t)SL_DEATH_ITEMS); i++) {
+    uint32_t count = batch != NULL ? batch->count : 0;
+    for (uint32_t i = 0; i < SL_MIN(count, (uint32_t)SL_DEATH_ITEMS); i++) {
         ids[i] = batch->entries[i].id;
     }
-    sl__pool_blame(run->pool, seat->lease, ids, batch->count);
+    sl__pool_blame(run->pool, seat->lease, seat->batches, ids, count);
 }
 
 static void settle_lost(struct sl__run *run, struct sl__seat *seat, uint64_t now) {
@@ -415,6 +417,10 @@ static void settle_lost(struct sl__run *run, struct sl__seat *seat, uint64_t now
     if (seat == run->open_seat) {
         sl__seat_spill_open(run, false);
     }
+    /* A timeout of what was never begun says something of the worker only: it had been stopped, say. */
+    bool begun = count > 0 && started >= seat->flying[0]->lane_sequence;
+    bool guilty = count > 0 && (begun || (seat->condemned && death->code != SL_E_WORKER_TIMEOUT));
+    blame(run, seat, guilty ? seat->flying[0] : NULL);
     if (shut) {
         sl__run_end(run, SL__STOPPING, death);
     }
@@ -423,9 +429,7 @@ static void settle_lost(struct sl__run *run, struct sl__seat *seat, uint64_t now
         struct sl__batch *batch = seat->flying[i];
         uint64_t size, sequence;
         const uint8_t *base = sl__lane_request(lane, i, &size, &sequence);
-        /* A timeout of what was never begun says something of the worker only: it had been stopped, say. */
-        bool begun = started >= batch->lane_sequence;
-        bool blamed = i == 0 && (begun || (seat->condemned && death->code != SL_E_WORKER_TIMEOUT));
+        bool blamed = i == 0 && guilty;
         seat->count--;
         seat->batches++;
         run->flying_count--;
@@ -434,7 +438,6 @@ static void settle_lost(struct sl__run *run, struct sl__seat *seat, uint64_t now
             sl__settle_all(run, batch, SL_STATUS_CANCELLED, death);
         } else if (blamed) {
             run->report->batch_count++;
-            blame(run, seat, batch);
             sl__settle_failure(run, batch, death, base, now);
         } else {
             sl__settle_requeue(run, batch, death, base, now);

@@ -264,11 +264,12 @@ void sl__pool_answered(struct sl_pool *pool, struct sl__lease *lease) {
     pthread_mutex_unlock(&pool->lock);
 }
 
-void sl__pool_blame(struct sl_pool *pool, struct sl__lease *lease, const uint64_t *ids, uint32_t count) {
+void sl__pool_blame(struct sl_pool *pool, struct sl__lease *lease, uint64_t batches, const uint64_t *ids,
+                    uint32_t count) {
     SL_ASSERT(atomic_load_explicit(&lease->lost, memory_order_relaxed) != 0);
     if (lease->death.death != NULL) {
-        sl__death_set_items(lease->death.death, ids, count);
-        sl__tally_blame(&pool->tally, lease->worker, lease->generation, ids, count);
+        sl__death_complete(lease->death.death, batches, ids, count);
+        sl__tally_complete(&pool->tally, lease->worker, lease->generation, batches, ids, count);
     }
 }
 

@@ -151,6 +151,7 @@ static void start_workers(void *context) {
         .stack_timeout_ms = start->options->stack_timeout_ms,
         .term_grace_ms = start->options->term_grace_ms,
         .memory_max_bytes = start->options->memory_max_bytes,
+        .cgroup = pool->cgroup,
         .upcalls = start->upcalls,
         .caller = pool,
         .lane =
@@ -233,6 +234,7 @@ void sl__pool_free(struct sl_pool *pool) {
     pthread_mutex_destroy(&pool->resize_lock);
     sl__places_free(pool);
     free(pool->name);
+    free(pool->cgroup);
     free(pool);
 }
 
@@ -271,7 +273,9 @@ static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_po
     sl__breaker_init(&pool->breaker, options);
     sl__drain_init(&pool->drain);
     pool->name = strdup(options->name);
-    bool fits = pool->name != NULL && sl__places_grow(pool, pool->worker_max);
+    pool->cgroup = options->cgroup != NULL ? strdup(options->cgroup) : NULL;
+    bool fits = pool->name != NULL && (pool->cgroup != NULL || options->cgroup == NULL) &&
+                sl__places_grow(pool, pool->worker_max);
     for (uint32_t i = 0; fits && i < pool->wanted_count; i++) {
         pool->places[i]->wanted = true;
     }
@@ -354,7 +358,10 @@ enum sl_code sl_pool_create(struct sl_runtime *runtime, const struct sl_pool_opt
     if (code != SL_OK) {
         return code;
     }
-    code = make_spec(pool, &options, error);
+    code = options.cgroup != NULL ? sl__worker_check_cgroup(options.cgroup, error) : SL_OK;
+    if (code == SL_OK) {
+        code = make_spec(pool, &options, error);
+    }
     if (code == SL_OK) {
         pool->tenant.hold = sl__pool_tenant_hold;
         pool->tenant.destroy = sl__pool_tenant_destroy;

@@ -106,6 +106,7 @@ struct sl_pool {
     struct sl_runtime *runtime;
     struct sl__tenant tenant;
     char *name;
+    char *cgroup; /* or NULL */
     struct sl__spec spec;
     struct sl__worker_config worker_config; /* of each occupant but for its place */
     uint32_t processor_count;

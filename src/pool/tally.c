@@ -30,7 +30,8 @@ void sl__tally_add(struct sl__tally *tally, const struct sl_death *death) {
     sl_death_destroy(oldest);
 }
 
-void sl__death_set_items(struct sl_death *death, const uint64_t *ids, uint32_t count) {
+void sl__death_complete(struct sl_death *death, uint64_t batches, const uint64_t *ids, uint32_t count) {
+    death->batch_count += batches;
     death->item_count = count;
     memcpy(death->item_ids, ids, SL_MIN(count, (uint32_t)SL_DEATH_ITEMS) * sizeof(*ids));
 }
@@ -44,13 +45,13 @@ static uint64_t kept(const struct sl__tally *tally) {
     return SL_MIN(tally->total, (uint64_t)SL_POOL_DEATHS_MAX);
 }
 
-void sl__tally_blame(struct sl__tally *tally, uint32_t worker, uint32_t generation, const uint64_t *ids,
-                     uint32_t count) {
+void sl__tally_complete(struct sl__tally *tally, uint32_t worker, uint32_t generation, uint64_t batches,
+                        const uint64_t *ids, uint32_t count) {
     pthread_mutex_lock(&tally->lock);
     for (uint64_t age = 0; age < kept(tally); age++) {
         struct sl_death *death = *at(tally, age);
         if (death != NULL && death->worker == worker && death->generation == generation) {
-            sl__death_set_items(death, ids, count);
+            sl__death_complete(death, batches, ids, count);
             break;
         }
     }

@@ -20,14 +20,14 @@ void sl__tally_finish(struct sl__tally *tally);
 
 /* Takes a copy. */
 void sl__tally_add(struct sl__tally *tally, const struct sl_death *death);
-/* What that life of that worker was running, which is known only when its batches are looked at. */
-void sl__tally_blame(struct sl__tally *tally, uint32_t worker, uint32_t generation, const uint64_t *ids,
-                     uint32_t count);
+/* What that life of that worker had done for its last lease, and was running: known only when its batches are looked at. */
+void sl__tally_complete(struct sl__tally *tally, uint32_t worker, uint32_t generation, uint64_t batches,
+                        const uint64_t *ids, uint32_t count);
 /* Copies, newest first; the caller's. Returns how many. */
 uint32_t sl__tally_copy(struct sl__tally *tally, struct sl_death **deaths, uint32_t count_max);
 void sl__tally_counts(struct sl__tally *tally, uint64_t by_cause[SL_DEATH_CAUSE_COUNT]);
 
 /* For certificate and tally alike. */
-void sl__death_set_items(struct sl_death *death, const uint64_t *ids, uint32_t count);
+void sl__death_complete(struct sl_death *death, uint64_t batches, const uint64_t *ids, uint32_t count);
 
 #endif

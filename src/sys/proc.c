@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sys/failure.h"
+#include "sys/fault.h"
 #include "sys/memory_file.h"
 
 #define COUNTERS_MAX 32768 /* bytes of a file of counters; /proc/vmstat has 4 KiB */
@@ -27,6 +29,20 @@ bool sl__proc_read(const char *path, char *text, size_t capacity) {
     (void)close(fd);
     text[used] = '\0';
     return got >= 0;
+}
+
+enum sl_code sl__proc_write(const char *path, const char *text, struct sl_error *error) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ssize_t put = fd >= 0 && !sl__sys_fails(SL__CALL_WRITE) ? write(fd, text, strlen(text)) : -1;
+    int number = errno;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return put >= 0 ? SL_OK : sl__system_error(error, number, "cannot write \"%.24s\" to %s", text, path);
+}
+
+void sl__proc_remove_group(const char *path) {
+    (void)rmdir(path);
 }
 
 char sl__proc_state_at(const char *path) {

@@ -4,9 +4,11 @@
 #define SLITHER_WORKER_ENGINE_H
 
 #include "black_box.h"
+#include "cgroup.h"
 #include "child.h"
 #include "lines.h"
 #include "message.h"
+#include "oom.h"
 #include "worker/worker.h"
 
 struct sl__worker {
@@ -20,6 +22,7 @@ struct sl__worker {
     struct sl__process_end end; /* told by the template */
     bool end_told, end_seen;
     bool failed_before; /* in the template, which has said why */
+    bool killed;        /* by this library: its end says nothing of itself */
     _Atomic int64_t pid;
     struct sl__lane *lane; /* until it is handed to the owner */
     struct sl__port *port; /* or NULL */
@@ -31,6 +34,9 @@ struct sl__worker {
         reason; /* why it is being killed, or why it cannot start; SL_OK when its end has to speak for itself */
     enum sl_death_cause cause; /* what that is as a cause of death */
     struct sl__black_box box;
+    struct sl__cgroup group;
+    struct sl__oom_sources oom_sources; /* the first is that of the group */
+    struct sl__oom_count oom_before;
     struct sl__questions {
         uint64_t asked, answered; /* numbers */
         uint64_t asked_ns;        /* of the oldest question that is open */
@@ -68,6 +74,16 @@ bool sl__question_ask(struct sl__worker *worker, uint32_t stack_ms);
 bool sl__question_take(struct sl__worker *worker, const struct sl__told *told, bool *last);
 /* " was in native code for at least 2.0 s and", or "". */
 void sl__question_text(const struct sl__worker *worker, char *text, size_t size);
+
+/* limits.c: what memory it may have, and what tells whether it had too much. */
+/* Before there is a process. */
+enum sl_code sl__limits_make(struct sl__worker *worker, struct sl_error *error);
+/*
+ * Whether the death had to do with memory, as far as that can be known: SL_DEATH_OUT_OF_MEMORY, SL_DEATH_MEMORY_LIMIT, or SL_DEATH_UNKNOWN. `text` is set
+ * to what speaks for it or against it, or "". `box`: from the black box, or NULL. Only for a death that this library has not brought about.
+ */
+enum sl_death_cause sl__limits_blame(const struct sl__worker *worker, const struct sl__process_end *end,
+                                     const char *box, char *text, size_t size);
 
 /* report.c: what is said about a worker that did not do what it should. */
 void sl__report_late(const struct sl__worker *worker, struct sl_error *error);

@@ -253,8 +253,41 @@ static void what_a_template_says_is_taken_when_it_is_whole(void **unused) {
     assert_int_equal(news_of("unheard", NULL, NULL, 0).kind, SL__NEWS_NONE);
 }
 
+static void an_answer_is_understood_only_when_it_is_whole(void **unused) {
+    (void)unused;
+    struct sl__told told;
+    const char *const keys[] = {"type", "number", "activity", "stuck_ms", "stack"};
+    for (int absent = -1; absent < 5; absent++) {
+        struct sl_writer writer;
+        struct sl_value message;
+        sl_writer_init(&writer, NULL);
+        sl_write_map(&writer, absent < 0 ? 5 : 4);
+        for (int i = 0; i < 5; i++) {
+            if (i == absent) {
+                continue;
+            }
+            sl_write_str(&writer, keys[i]);
+            i == 0   ? sl_write_str(&writer, "state")
+            : i == 2 ? sl_write_str(&writer, "native")
+            : i == 4 ? sl_write_bool(&writer, true)
+                     : sl_write_uint(&writer, (uint64_t)i * 10);
+        }
+        assert_int_equal(sl_writer_end(&writer, &message, NULL), SL_OK);
+        /* A worker of another build may know an activity that this one does not. */
+        assert_int_equal(sl__message_told(message.data, message.size, &told), absent < 0 || absent == 2);
+        if (absent < 0) {
+            assert_true(told.number == 10 && told.activity == SL_ACTIVITY_NATIVE && told.stuck_ms == 30 && told.stack);
+        } else if (absent == 2) {
+            assert_int_equal(told.activity, SL_ACTIVITY_UNKNOWN);
+        }
+        sl_writer_finish(&writer);
+    }
+    assert_false(sl__message_told((const uint8_t *)"\xc1", 1, &told));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_is_understood_only_when_it_is_whole),
         cmocka_unit_test(the_configuration_says_what_the_protocol_asks_for),
         cmocka_unit_test(ready_is_believed_from_the_right_interpreters_only),
         cmocka_unit_test(a_failure_keeps_code_traceback_and_interpreter),

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "sys/packet.h"
 
 #define NS_PER_MS 1000000u
+#define OOM_TEXT_SIZE 384
 
 static void preload_text(const struct sl__spec *spec, char *text, size_t size) {
     size_t used = 0;
@@ -58,12 +58,11 @@ static char *copy(const char *text) {
     return text != NULL ? strdup(text) : NULL;
 }
 
-/* Takes over `evidence`. NULL when memory runs out: the error says the most important things anyway. */
+/* NULL when memory runs out: the error says the most important things anyway. */
 static struct sl_death *certify(const struct sl__worker *worker, const struct sl__ending *ending,
-                                const struct sl_error *error, char *evidence) {
+                                const struct sl_error *error, const char *evidence) {
     struct sl_death *death = calloc(1, sizeof(*death));
     if (death == NULL) {
-        free(evidence);
         return NULL;
     }
     death->size = sizeof(*death);
@@ -78,33 +77,51 @@ static struct sl_death *certify(const struct sl__worker *worker, const struct sl
     death->activity = worker->questions.activity;
     death->age_ms = worker->was_ready ? (sl__clock_now_ns() - worker->ready_ns) / NS_PER_MS : 0;
     memcpy(death->samples, worker->questions.samples, sizeof(death->samples));
-    death->evidence = evidence;
+    death->evidence = copy(evidence);
     death->traceback = copy(error->traceback);
     death->stderr_tail = copy(error->stderr_tail);
     return death;
 }
 
-void sl__report_death(struct sl__worker *worker, const struct sl__ending *ending, struct sl_error *error) {
+/* A death that this library has not brought about: it has to speak for itself. */
+static void explain(struct sl__worker *worker, const struct sl__ending *ending, const char *box, struct sl_error *error,
+                    char *evidence, size_t evidence_size) {
     char how[128];
     sl__end_text(&ending->end, ending->known, how, sizeof(how));
-    char *evidence = NULL;
-    if (worker->reason.code != SL_OK) {
-        sl_error_copy(error, &worker->reason);
-    } else if (worker->was_ready) {
-        sl_error_set(
-            error, SL_E_WORKER_CRASHED, "%s (pid %ld, generation %u) %s%s", worker->who, (long)ending->pid,
-            worker->generation, how,
-            ending->known && ending->end.term_signal == SIGKILL ? "; not by this library: perhaps memory ran out" : "");
+    enum sl_death_cause memory = SL_DEATH_UNKNOWN;
+    if (ending->known && worker->config.hear == NULL && !worker->killed) {
+        memory = sl__limits_blame(worker, &ending->end, box, evidence, evidence_size);
+    }
+    if (memory != SL_DEATH_UNKNOWN) {
+        worker->cause = memory;
+    }
+    if (worker->was_ready) {
+        sl_error_set(error, memory != SL_DEATH_UNKNOWN ? SL_E_OUT_OF_MEMORY : SL_E_WORKER_CRASHED,
+                     "%s (pid %ld, generation %u) %s%s%s", worker->who, (long)ending->pid, worker->generation, how,
+                     evidence[0] != '\0' ? "; " : "", evidence);
     } else {
         const char *last = sl__lines_last(&worker->err);
         sl_error_set(error, SL_E_WORKER_START, "%s %s before it was ready; interpreter %s%s%s", worker->who, how,
                      worker->config.spec->python,
-                     last != NULL ? "; its last line on stderr: "
-                                  : "; it wrote nothing to stderr: is this CPython 3.11 or later?",
+                     last != NULL  ? "; its last line on stderr: "
+                     : box != NULL ? "; it crashed in Python: see the traceback"
+                                   : "; it wrote nothing to stderr: is this CPython 3.11 or later?",
                      last != NULL ? last : "");
     }
+}
+
+void sl__report_death(struct sl__worker *worker, const struct sl__ending *ending, struct sl_error *error) {
+    char evidence[OOM_TEXT_SIZE] = "";
+    char *box = sl__black_box_text(&worker->box);
+    if (worker->reason.code != SL_OK) {
+        sl_error_copy(error, &worker->reason);
+    } else {
+        explain(worker, ending, box, error, evidence, sizeof(evidence));
+    }
     if (error->traceback == NULL) {
-        error->traceback = sl__black_box_text(&worker->box);
+        error->traceback = box;
+    } else {
+        free(box);
     }
     free(error->stderr_tail);
     error->stderr_tail = sl__lines_tail(&worker->err);
@@ -113,6 +130,6 @@ void sl__report_death(struct sl__worker *worker, const struct sl__ending *ending
     error->worker = worker->config.index;
     error->generation = worker->generation;
     if (worker->config.hear == NULL) {
-        error->death = certify(worker, ending, error, evidence);
+        error->death = certify(worker, ending, error, evidence[0] != '\0' ? evidence : NULL);
     }
 }

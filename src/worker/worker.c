@@ -164,6 +164,7 @@ static void close_all(struct sl__worker *worker) {
     worker->exit_watch = worker->socket_watch = NULL;
     sl__child_close(&worker->child);
     sl__black_box_close(&worker->box);
+    sl__cgroup_close(&worker->group);
     sl__lane_destroy(worker->lane);
     worker->lane = NULL;
     sl__port_close(worker->port);
@@ -197,7 +198,8 @@ static enum sl_code send_config(struct sl__worker *worker, struct sl_error *erro
         code = sl__message_prepare(worker->config.spec, &bytes, &size, error);
     } else {
         code = sl__message_config(worker->config.spec, worker->config.index, &worker->config.lane,
-                                  worker->config.memory_max_bytes, &bytes, &size, error);
+                                  worker->config.cgroup == NULL ? worker->config.memory_max_bytes : 0, &bytes, &size,
+                                  error);
         sl__lane_worker_fds(worker->lane, fds);
         fds[SL__LANE_FDS] = worker->box.fd;
         fd_count = SL__LANE_FDS + SL__CONFIG_FDS_EXTRA;
@@ -255,7 +257,7 @@ static enum sl_code make_lane(struct sl__worker *worker, struct sl_error *error)
         };
         code = sl__port_open(worker->config.upcalls, &config, &worker->port, error);
     }
-    return code;
+    return code == SL_OK ? sl__limits_make(worker, error) : code;
 }
 
 /* One whose calls nobody answers must at least hear so: without a port its socket is at its end. */
@@ -290,6 +292,9 @@ static enum sl__worker_event start_process(struct sl__worker *worker) {
     }
     if (code == SL_OK) {
         code = watch_all(worker, &error);
+        if (code == SL_OK) {
+            code = sl__cgroup_enter(&worker->group, worker->child.pid, &error);
+        }
         if (code == SL_OK) {
             code = send_config(worker, &error);
         }
@@ -358,7 +363,7 @@ static enum sl__worker_event do_spawn(struct sl__worker *worker) {
     uint32_t *counter = worker->config.generation_counter;
     worker->generation = counter != NULL ? ++*counter : worker->generation + 1;
     worker->was_ready = worker->forked = worker->end_told = worker->end_seen = worker->wish.refused =
-        worker->failed_before = false;
+        worker->failed_before = worker->killed = false;
     worker->ready_ns = 0;
     worker->cause = SL_DEATH_UNKNOWN;
     sl_error_finish(&worker->reason);
@@ -380,6 +385,9 @@ static void wish_started(void *context, pid_t pid, int pidfd, bool forked) {
     worker->forked = forked;
     worker->spawned_ns = sl__clock_now_ns();
     enum sl_code code = watch_all(worker, &error);
+    if (code == SL_OK) {
+        code = sl__cgroup_enter(&worker->group, pid, &error);
+    }
     if (code == SL_OK) {
         worker->pid = pid;
         handle(worker, SL__EVENT_SPAWNED);
@@ -443,6 +451,7 @@ static enum sl__worker_event do_announce(struct sl__worker *worker) {
 }
 
 static enum sl__worker_event do_kill(struct sl__worker *worker) {
+    worker->killed = true;
     sl__child_kill(&worker->child);
     /* What it says from now on is of no interest, and must not keep the loop busy. */
     sl__watch_destroy(worker->socket_watch);
@@ -605,6 +614,7 @@ static enum sl__worker_event run(struct sl__worker *worker, enum sl__worker_acti
     case SL__ACTION_KILL:
         return do_kill(worker);
     case SL__ACTION_AWAIT_KILL:
+        worker->killed = true;
         sl__timer_set(worker->timer, KILL_MS);
         return SL__EVENT_NONE;
     case SL__ACTION_KILL_BABBLER:
@@ -670,6 +680,11 @@ enum sl_code sl__worker_create(const struct sl__worker_config *config, struct sl
         snprintf(worker->who, sizeof(worker->who), "the template");
     } else {
         snprintf(worker->who, sizeof(worker->who), "worker %u", config->index);
+    }
+    if (config->oom_sources != NULL) {
+        worker->oom_sources = *config->oom_sources;
+    } else {
+        sl__oom_sources_find(&worker->oom_sources);
     }
     sl__outputs_init(worker);
     enum sl_code code = sl__timer_create(config->loop, time_up, worker, &worker->timer, error);

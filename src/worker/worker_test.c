@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "oom.h"
+#include "sys/proc.h"
 #include "sys/process.h"
 
 #define PATIENCE_S 20
@@ -40,6 +43,10 @@ struct owner {
     struct sl__death death; /* the last */
     char lines[LINES_MAX][128];
     uint32_t line_count;
+    uint32_t sample_count;
+    uint64_t rss_bytes;
+    enum sl_activity activity;
+    uint64_t silent_ns;
 };
 
 static void on_ready(void *context, uint32_t index, const struct sl__life *life) {
@@ -96,7 +103,24 @@ static void on_stopped(void *context, uint32_t index) {
     pthread_mutex_unlock(&owner->lock);
 }
 
-static const struct sl__worker_owner callbacks = {on_ready, on_reaping, on_gone, on_stopped};
+static void on_sample(void *context, uint32_t index, uint64_t rss_bytes, enum sl_activity activity) {
+    struct owner *owner = context;
+    (void)index;
+    pthread_mutex_lock(&owner->lock);
+    owner->rss_bytes = rss_bytes;
+    owner->activity = activity;
+    owner->sample_count++;
+    pthread_cond_broadcast(&owner->changed);
+    pthread_mutex_unlock(&owner->lock);
+}
+
+static const struct sl__worker_owner callbacks = {
+    .ready = on_ready,
+    .reaping = on_reaping,
+    .gone = on_gone,
+    .stopped = on_stopped,
+    .sampled = on_sample,
+};
 
 static void on_log(void *context, const struct sl_log_record *record) {
     struct owner *owner = context;
@@ -316,14 +340,205 @@ static void a_death_is_described(void **unused) {
     end(owner);
 }
 
+static void write_file(const char *path, const char *text) {
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* A worker that is killed from outside while the counter of OOM kills goes from one text to the other (NULL: there is no such file). */
+static void expect_sigkill(const char *before, const char *after, enum sl_code code, enum sl_death_cause cause,
+                           const char *text) {
+    struct sl__oom_sources sources = {.sources = {{.what = ""}, {"/tmp/worker_test_XXXXXX", "of a test"}}};
+    char *path = sources.sources[1].path;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    before != NULL ? write_file(path, before) : (void)unlink(path);
+    struct owner *owner = begin("config;ready;serve", 10000);
+    owner->config.oom_sources = &sources;
+    run(owner);
+    await(owner, &owner->ready_count, 1);
+    if (after != NULL) {
+        write_file(path, after);
+    }
+    assert_int_equal(kill(owner->life.pid, SIGKILL), 0);
+    await(owner, &owner->gone_count, 1);
+    const struct sl_error *error = &owner->death.error;
+    assert_int_equal(error->code, code);
+    assert_non_null(error->death);
+    assert_int_equal(error->death->cause, cause);
+    if (strstr(error->message, text) == NULL || strstr(error->death->evidence, text) == NULL) {
+        fail_msg("%s\n%s", error->message, error->death->evidence);
+    }
+    end(owner);
+    (void)unlink(path);
+}
+
 static void a_foreign_sigkill_is_not_taken_for_our_own(void **unused) {
+    (void)unused;
+    expect_sigkill("oom_kill 3\n", NULL, SL_E_WORKER_CRASHED, SL_DEATH_SIGNAL,
+                   "SIGKILL, not sent by this library; the kernel's count of OOM kills did not change");
+    expect_sigkill(NULL, NULL, SL_E_WORKER_CRASHED, SL_DEATH_SIGNAL, "could not be read");
+    /* One that appears meanwhile has no earlier value to compare it with. */
+    expect_sigkill(NULL, "oom_kill 9\n", SL_E_WORKER_CRASHED, SL_DEATH_SIGNAL, "could not be read");
+}
+
+static void a_kill_for_lack_of_memory_is_named_as_such(void **unused) {
+    (void)unused;
+    expect_sigkill("low 0\noom_kill 3\n", "low 0\noom_kill 4\n", SL_E_OUT_OF_MEMORY, SL_DEATH_OUT_OF_MEMORY,
+                   "the count of OOM kills of a test (oom_kill in /tmp/worker_test_");
+}
+
+static void condemn(void *context) {
+    sl__worker_condemn(((struct owner *)context)->worker);
+}
+
+static void beat(void *context) {
+    struct owner *owner = context;
+    owner->silent_ns = sl__worker_beat(owner->worker);
+}
+
+/* A worker that is to be ended with some questions; how it ended in the end. */
+static void expect_condemned(const char *script, uint32_t stack_timeout_ms, uint32_t term_grace_ms, int term_signal,
+                             int exit_status, enum sl_activity activity) {
+    struct owner *owner = begin(script, 10000);
+    owner->config.stack_timeout_ms = stack_timeout_ms;
+    owner->config.term_grace_ms = term_grace_ms;
+    run(owner);
+    await(owner, &owner->ready_count, 1);
+    sl__loop_call(owner->loop, condemn, owner);
+    sl__loop_call(owner->loop, condemn, owner); /* twice is once */
+    await(owner, &owner->gone_count, 1);
+    const struct sl_error *error = &owner->death.error;
+    assert_int_equal(error->term_signal, term_signal);
+    assert_int_equal(error->exit_status, exit_status);
+    assert_non_null(error->death);
+    assert_int_equal(error->death->activity, activity);
+    /* What this library has done itself is no riddle. */
+    assert_null(error->death->evidence);
+    end(owner);
+}
+
+static void a_condemned_worker_is_asked_then_terminated_then_killed(void **unused) {
+    (void)unused;
+    expect_condemned("config;ready;serve", 20000, 0, SIGKILL, -1, SL_ACTIVITY_IDLE);
+    expect_condemned("config;ready;serve", 20000, 20000, SIGTERM, -1, SL_ACTIVITY_IDLE);
+    expect_condemned("config;ready;mute", 50, 0, SIGKILL, -1, SL_ACTIVITY_UNKNOWN);
+    expect_condemned("config;ready;mute", 0, 20000, SIGTERM, -1, SL_ACTIVITY_UNKNOWN);
+    expect_condemned("deafterm;config;ready;mute", 50, 50, SIGKILL, -1, SL_ACTIVITY_UNKNOWN);
+    expect_condemned("config;ready;mute", 0, 0, SIGKILL, -1, SL_ACTIVITY_UNKNOWN);
+    expect_condemned("config;ready;deaf;hang", 20000, 0, SIGKILL, -1, SL_ACTIVITY_UNKNOWN);
+}
+
+static void a_condemned_worker_that_is_stopped_is_not_waited_for(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("config;ready;serve", 10000);
+    owner->config.stack_timeout_ms = 3600000;
+    run(owner);
+    await(owner, &owner->ready_count, 1);
+    assert_int_equal(kill(owner->life.pid, SIGSTOP), 0);
+    siginfo_t stopped;
+    assert_int_equal(waitid(P_PID, (id_t)owner->life.pid, &stopped, WSTOPPED | WNOWAIT), 0);
+    sl__loop_call(owner->loop, condemn, owner);
+    await(owner, &owner->gone_count, 1);
+    assert_int_equal(owner->death.error.death->activity, SL_ACTIVITY_STOPPED);
+    end(owner);
+}
+
+static void a_stop_is_obeyed_while_it_is_asked(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("config;ready;mute", 10000);
+    owner->config.stack_timeout_ms = 3600000;
+    run(owner);
+    await(owner, &owner->ready_count, 1);
+    sl__loop_call(owner->loop, condemn, owner);
+    assert_int_equal(sl__worker_state(owner->worker), SL__WORKER_QUESTIONED);
+    end(owner);
+}
+
+static void an_answer_without_a_question_is_noise(void **unused) {
+    (void)unused;
+    expect_failed_start("config;liar;hang", 10000, SL_E_WORKER_START, "answered what it had not been asked", NULL);
+    struct owner *owner = begin("config;ready;liar;hang", 10000);
+    run(owner);
+    await(owner, &owner->gone_count, 1);
+    assert_int_equal(owner->death.error.code, SL_E_PROTOCOL);
+    assert_int_equal(owner->death.error.death->cause, SL_DEATH_PROTOCOL);
+    end(owner);
+}
+
+static void heartbeats_are_answered_and_sampled(void **unused) {
     (void)unused;
     struct owner *owner = begin("config;ready;serve", 10000);
     run(owner);
     await(owner, &owner->ready_count, 1);
-    assert_int_equal(kill(owner->life.pid, SIGKILL), 0);
+    for (uint32_t i = 1; i <= SL_DEATH_SAMPLES + 3; i++) {
+        sl__loop_call(owner->loop, beat, owner);
+        await(owner, &owner->sample_count, i);
+    }
+    assert_true(owner->rss_bytes > 0);
+    while (owner->activity != SL_ACTIVITY_IDLE) { /* each beat tells what the answer to the one before was */
+        sl__loop_call(owner->loop, beat, owner);
+    }
+    assert_int_equal(kill(owner->life.pid, SIGABRT), 0);
     await(owner, &owner->gone_count, 1);
-    assert_non_null(strstr(owner->death.error.message, "was killed by SIGKILL; not by this library"));
+    const struct sl_death *death = owner->death.error.death;
+    assert_non_null(death);
+    assert_int_equal(death->cause, SL_DEATH_SIGNAL);
+    assert_int_equal(death->term_signal, SIGABRT);
+    assert_int_equal(death->exit_status, -1);
+    assert_int_equal(death->worker, 4);
+    assert_int_equal(death->generation, 1);
+    assert_int_equal(death->pid, owner->life.pid);
+    assert_int_equal(death->activity, SL_ACTIVITY_IDLE);
+    assert_true(death->time_ms > 1600000000000);
+    for (int i = 0; i < SL_DEATH_SAMPLES; i++) {
+        assert_true(death->samples[i].rss_bytes > 0);
+        assert_true(i == 0 || death->samples[i].age_ms >= death->samples[i - 1].age_ms);
+        assert_true(death->samples[i].age_ms <= death->age_ms);
+    }
+    end(owner);
+}
+
+static void silence_is_measured(void **unused) {
+    (void)unused;
+    struct owner *owner = begin("config;ready;mute", 10000);
+    run(owner);
+    await(owner, &owner->ready_count, 1);
+    sl__loop_call(owner->loop, beat, owner);
+    assert_int_equal(owner->silent_ns, 0);
+    sl__loop_call(owner->loop, beat, owner);
+    uint64_t first = owner->silent_ns;
+    assert_true(first > 0);
+    sl__loop_call(owner->loop, beat, owner);
+    assert_true(owner->silent_ns > first);
+    end(owner);
+}
+
+static void a_control_group_is_made_entered_and_read(void **unused) {
+    (void)unused;
+    char parent[] = "/tmp/worker_test_XXXXXX", path[512], text[64], name[128];
+    assert_non_null(mkdtemp(parent));
+    struct owner *owner = begin("config;ready;serve", 10000);
+    owner->config.cgroup = parent;
+    owner->config.pool = "a/b c";
+    owner->config.memory_max_bytes = 123 << 20;
+    run(owner);
+    await(owner, &owner->ready_count, 1);
+    snprintf(name, sizeof(name), "slither-%ld-a_b_c-%" PRIxPTR "-4-1", (long)getpid(), (uintptr_t)&owner->spec);
+    snprintf(path, sizeof(path), "%s/%s/memory.max", parent, name);
+    assert_true(sl__proc_read(path, text, sizeof(text)));
+    assert_string_equal(text, "128974848");
+    (void)unlink(path);
+    snprintf(path, sizeof(path), "%s/%s/cgroup.procs", parent, name);
+    assert_true(sl__proc_read(path, text, sizeof(text)));
+    assert_int_equal(atol(text), owner->life.pid);
+    (void)unlink(path);
+    assert_int_equal(kill(owner->life.pid, SIGTERM), 0);
+    await(owner, &owner->gone_count, 1);
+    assert_int_equal(rmdir(parent), 0); /* the group is gone */
     end(owner);
 }
 
@@ -443,6 +658,14 @@ int main(void) {
         cmocka_unit_test(a_stop_during_the_handshake_kills_at_once),
         cmocka_unit_test(a_death_is_described),
         cmocka_unit_test(a_foreign_sigkill_is_not_taken_for_our_own),
+        cmocka_unit_test(a_kill_for_lack_of_memory_is_named_as_such),
+        cmocka_unit_test(a_condemned_worker_is_asked_then_terminated_then_killed),
+        cmocka_unit_test(a_condemned_worker_that_is_stopped_is_not_waited_for),
+        cmocka_unit_test(a_stop_is_obeyed_while_it_is_asked),
+        cmocka_unit_test(an_answer_without_a_question_is_noise),
+        cmocka_unit_test(heartbeats_are_answered_and_sampled),
+        cmocka_unit_test(silence_is_measured),
+        cmocka_unit_test(a_control_group_is_made_entered_and_read),
         cmocka_unit_test(one_that_closes_its_socket_is_killed),
         cmocka_unit_test(one_that_babbles_is_killed),
         cmocka_unit_test(the_owner_decides_about_the_next_life),

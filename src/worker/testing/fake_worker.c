@@ -12,6 +12,7 @@
  *   serve            answer questions until the word to stop, then go on; ends at once when the host is gone
  *   mute             the same without answers
  *   liar             answer a question that was not asked
+ *   deafterm         ignore SIGTERM
  *   deaf             close the life-cycle socket and live on
  *   child            start a grandchild that ignores all it can, and write its pid to stdout
  *   out=TEXT err=TEXT  print a line
@@ -302,6 +303,8 @@ static void step(const char *name, const char *argument) {
         (void)sl__packet_send(SL__WORKER_FD, bytes, sizeof(bytes), NULL, 0, 0, NULL);
     } else if (strcmp(name, "serve") == 0) {
         serve(true);
+    } else if (strcmp(name, "deafterm") == 0) {
+        signal(SIGTERM, SIG_IGN);
     } else if (strcmp(name, "mute") == 0) {
         serve(false);
     } else if (strcmp(name, "liar") == 0) {

@@ -78,9 +78,11 @@ void sl__pool_release(struct sl_pool *pool, struct sl__lease *lease, uint64_t ba
 void sl__pool_kill(struct sl_pool *pool, struct sl__lease *lease, enum sl_code cause, const char *why, bool blameless);
 
 /*
- * What a lost lease was running when its worker died: its certificate says so from now on, the lease's and the pool's. Before the release.
+ * How many batches the worker of a lost lease had answered for it, and the items of the one that it was running when it died, if any: the
+ * certificate says so from now on, the lease's and the pool's. Once, before the release.
  */
-void sl__pool_blame(struct sl_pool *pool, struct sl__lease *lease, const uint64_t *ids, uint32_t count);
+void sl__pool_blame(struct sl_pool *pool, struct sl__lease *lease, uint64_t batches, const uint64_t *ids,
+                    uint32_t count);
 
 /* The worker has run lease->due_batches under this lease, and is to be replaced. */
 void sl__pool_due(struct sl_pool *pool, struct sl__lease *lease);

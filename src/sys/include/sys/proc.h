@@ -6,6 +6,8 @@
 #ifndef SLITHER_SYS_PROC_H
 #define SLITHER_SYS_PROC_H
 
+#include <slither/error.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -20,5 +22,9 @@ bool sl__proc_rss(pid_t pid, uint64_t *bytes);
 bool sl__proc_counter(const char *path, const char *key, uint64_t *value);
 /** The first bytes of a small file, NUL-terminated; false: it cannot be read. */
 bool sl__proc_read(const char *path, char *text, size_t capacity);
+/** Writes a control file with one call, as the kernel wants it; makes it where it is a plain one. */
+enum sl_code sl__proc_write(const char *path, const char *text, struct sl_error *error);
+/** Removes a control group, which is a directory with files that cannot be removed. One that is in use stays. */
+void sl__proc_remove_group(const char *path);
 
 #endif

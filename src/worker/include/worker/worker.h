@@ -21,6 +21,7 @@
 #include "worker/template.h"
 
 struct sl__worker;
+struct sl__oom_sources;
 
 /* One life of a worker, from ready on. */
 struct sl__life {
@@ -88,15 +89,20 @@ struct sl__worker_config {
     uint32_t *generation_counter;
     uint32_t start_timeout_ms;
     uint32_t stop_timeout_ms;
-    uint32_t stack_timeout_ms;     /* 0: a condemned worker is not asked for its stack */
-    uint32_t term_grace_ms;        /* 0: it is not sent SIGTERM either */
-    uint64_t memory_max_bytes;     /* 0: no limit */
-    struct sl__lane_config lane;   /* `generation` is filled in at each start */
-    struct sl__upcalls *upcalls;   /* NULL: it can call no views */
-    const void *caller;            /* of the views that it calls: the pool; only compared */
+    uint32_t stack_timeout_ms;                 /* 0: a condemned worker is not asked for its stack */
+    uint32_t term_grace_ms;                    /* 0: it is not sent SIGTERM either */
+    uint64_t memory_max_bytes;                 /* 0: no limit */
+    const char *cgroup;                        /* parent of the control group that limits it; NULL: it limits itself */
+    const struct sl__oom_sources *oom_sources; /* NULL: those of this machine */
+    struct sl__lane_config lane;               /* `generation` is filled in at each start */
+    struct sl__upcalls *upcalls;               /* NULL: it can call no views */
+    const void *caller;                        /* of the views that it calls: the pool; only compared */
     struct sl__template *template; /* starts it, and is its parent; NULL: this process does, as it starts a template */
     sl__template_hear_fn *hear; /* it is the template: without a lane, and with more to say than a worker; else NULL */
 };
+
+/* Whether workers can have control groups under `parent`; invalid_argument, and why not. */
+enum sl_code sl__worker_check_cgroup(const char *parent, struct sl_error *error);
 
 /* Pointers in `config` are borrowed as long as the worker lives. */
 enum sl_code sl__worker_create(const struct sl__worker_config *config, struct sl__worker **worker,
