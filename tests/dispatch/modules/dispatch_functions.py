@@ -177,3 +177,20 @@ def length(items):
 
 def blow_up(items):
     return [b"\x5a" * number(item) for item in items]
+
+
+def stamped(items):
+    """Items are [x, key]: each with the process that ran it and when."""
+    results = []
+    for x, key in items:
+        if x % 50 == 0:
+            time.sleep(0.001)
+        results.append([x, key, os.getpid(), time.monotonic_ns()])
+    return results
+
+
+def leak(items):
+    """Grows by 4 MiB each time, which no file backs."""
+    kept.append(bytearray(b"\x01") * (4 << 20))
+    time.sleep(0.005)
+    return triple(items)
