@@ -7,13 +7,16 @@
  * they have to read themselves. The host answers each call, in time, so nobody here looks at a clock. A reply whose number
  * nobody waits for is dropped: its caller was interrupted by an exception that a signal handler raised.
  *
- * A signal wakes the thread that reads, so that Python's handlers run. When that is not the main thread they run at the next reply.
+ * A signal wakes the thread that reads, so that Python's handlers run. One that comes right before it sleeps, or while the main thread
+ * waits for another that reads, would be missed: so every wait is looked at again after SIGNALS_MS.
  */
 #include "module.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
 
 #include "base/macros.h"
 #include "sys/descriptor.h"
@@ -25,6 +28,7 @@
 
 #define BLOCK_SIZE 4096 /* of a request that needs no memory from the heap */
 #define NESTING 2       /* lists around the arguments */
+#define SIGNALS_MS 200  /* until a signal is noticed at the latest */
 
 struct waiting {
     struct waiting *next;
@@ -51,6 +55,8 @@ static struct {
 void sl__calls_open(int fd) {
     calls.fd = fd;
     calls.pid = sl__process_id();
+    const struct timeval patience = {.tv_usec = SIGNALS_MS * 1000};
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience); /* else a signal may be noticed late */
 }
 
 void sl__calls_close(void) {
@@ -222,12 +228,22 @@ static void deliver(size_t size, int fd) {
     }
 }
 
-/* With the lock held, which it lets go meanwhile. False: a signal came. */
+/* With the lock held. False: not for SIGNALS_MS. */
+static bool await_change(void) {
+    struct timespec until;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += SIGNALS_MS * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    return pthread_cond_clockwait(&calls.changed, &calls.lock, CLOCK_MONOTONIC, &until) == 0;
+}
+
+/* With the lock held, which it lets go meanwhile. False: signals are to be looked at. */
 static bool read_replies(struct waiting *waiting) {
     bool interrupted = false;
     while (!waiting->done && !calls.ended && !interrupted) {
         if (calls.reading) {
-            pthread_cond_wait(&calls.changed, &calls.lock);
+            interrupted = !await_change();
             continue;
         }
         calls.reading = true;

@@ -24,6 +24,7 @@
 #include "sys/packet.h"
 #include "sys/process.h"
 #include "sys/spawn.h"
+#include "upcall/call.h"
 #include "wire/batch.h"
 
 #define STRINGS_MAX 64
@@ -36,10 +37,10 @@ static struct {
     struct sl__spin spin;
     struct sl__buffer_home home;
     struct sl_buffer *buffer;
-    int life, pidfd, box;
+    int life, pidfd, box, calls;
     pid_t pid;
     struct sl_error error;
-} host = {.life = -1, .pidfd = -1, .box = -1, .error = SL_ERROR_INIT};
+} host = {.life = -1, .pidfd = -1, .box = -1, .calls = -1, .error = SL_ERROR_INIT};
 
 /* ---- commands and answers ------------------------------------------------------------------------------------ */
 
@@ -95,7 +96,7 @@ static uint64_t deadline_of(struct sl_value command) {
 
 /* ---- start --------------------------------------------------------------------------------------------------- */
 
-static enum sl_code send_config(struct sl_value command, const int fds[CONFIG_FDS]) {
+static enum sl_code send_config(struct sl_value command, const int *fds, size_t fd_count) {
     struct sl_writer writer;
     struct sl_value preload, message;
     sl_writer_init(&writer, NULL);
@@ -126,7 +127,7 @@ static enum sl_code send_config(struct sl_value command, const int fds[CONFIG_FD
     }
     enum sl_code code = sl_writer_end(&writer, &message, &host.error);
     if (code == SL_OK) {
-        code = sl__packet_send(host.life, message.data, message.size, fds, CONFIG_FDS, 0, &host.error);
+        code = sl__packet_send(host.life, message.data, message.size, fds, fd_count, 0, &host.error);
     }
     sl_writer_finish(&writer);
     return code;
@@ -145,7 +146,8 @@ static enum sl_code start(struct sl_value command, struct sl_writer *out) {
     };
     host.config.limits.depth_max = (uint32_t)number_at(command, "depth_max", 128);
     enum sl_code code = sl__lane_create(&host.config, &host.lane, &host.error);
-    int pair[2] = {-1, -1}, null = -1, fds[CONFIG_FDS];
+    int pair[2] = {-1, -1}, calls[2] = {-1, -1}, null = -1, fds[SL__CONFIG_FDS_MAX];
+    size_t fd_count = CONFIG_FDS;
     if (code == SL_OK) {
         sl__lane_worker_fds(host.lane, fds);
         code = sl__memory_file_create("black-box", SL__BLACK_BOX_SIZE, &host.box, &host.error);
@@ -153,6 +155,11 @@ static enum sl_code start(struct sl_value command, struct sl_writer *out) {
     }
     if (code == SL_OK) {
         code = sl__packet_pair(pair, &host.error);
+    }
+    if (code == SL_OK && number_at(command, "calls", 0) != 0) {
+        code = sl__packet_pair(calls, &host.error);
+        host.calls = calls[0];
+        fds[fd_count++] = calls[1];
     }
     if (code == SL_OK) {
         code = sl__open_null(&null, &host.error);
@@ -179,8 +186,9 @@ static enum sl_code start(struct sl_value command, struct sl_writer *out) {
         sl__close(&err_fd);
     }
     if (code == SL_OK) {
-        code = send_config(command, fds);
+        code = send_config(command, fds, fd_count);
     }
+    sl__close(&calls[1]);
     sl__close(&pair[1]);
     if (code == SL_OK) {
         sl__lane_close_worker_fds(host.lane);
@@ -453,6 +461,85 @@ static enum sl_code measure(struct sl_value command, struct sl_writer *out) {
     return code;
 }
 
+/* ---- the call socket ------------------------------------------------------------------------------------------ */
+
+static enum sl_code take_call(struct sl_value command, struct sl_writer *out) {
+    static uint8_t packet[SL__CALL_PACKET_MAX];
+    struct sl__call_request head;
+    struct pollfd readable = {.fd = host.calls, .events = POLLIN};
+    size_t size, fd_count;
+    int fd = -1;
+    if (poll(&readable, 1, (int)number_at(command, "timeout_ms", 20000)) <= 0) {
+        return sl_error_set(&host.error, SL_E_TIMEOUT, "the worker called nothing");
+    }
+    enum sl_code code = sl__packet_receive(host.calls, packet, sizeof packet, &size, &fd, 1, &fd_count, 0, &host.error);
+    if (code != SL_OK) {
+        return code;
+    }
+    memcpy(&head, packet, sizeof head);
+    uint8_t *payload = malloc(head.size);
+    uint32_t seals = 0;
+    uint64_t file_size;
+    if (payload == NULL) {
+        return sl_error_set(&host.error, SL_E_OUT_OF_MEMORY, "no memory for a call");
+    }
+    if (fd < 0) {
+        memcpy(payload, packet + sizeof head + head.name_size, head.size);
+    } else if (sl__memory_file_inspect(fd, &seals, &file_size, &host.error) != SL_OK ||
+               pread(fd, payload, head.size, 0) != (ssize_t)head.size) {
+        code = sl_error_set(&host.error, SL_E_PROTOCOL, "the file of a call cannot be read");
+    }
+    sl__close(&fd);
+    sl_write_list(out, 6);
+    sl_write_uint(out, head.number);
+    sl_write_uint(out, head.mode);
+    sl_write_uint(out, head.timeout_ms);
+    sl_write_strn(out, (const char *)packet + sizeof head, head.name_size);
+    sl_write_bytes(out, payload, head.size);
+    sl_write_uint(out, seals);
+    free(payload);
+    return code;
+}
+
+static enum sl_code answer_call(struct sl_value command, struct sl_writer *out) {
+    struct sl_value content = {NULL, 0};
+    const void *bytes;
+    size_t size;
+    int fd = -1;
+    uint8_t packet[SL__CALL_PACKET_MAX];
+    enum sl_code code = sl_value_get(command, "value", &content);
+    if (code == SL_OK) {
+        code = sl_value_bytes(content, &bytes, &size);
+    }
+    if (code != SL_OK) {
+        return sl_error_set(&host.error, code, "an answer needs its value as bytes");
+    }
+    struct sl__call_reply head = {
+        .number = number_at(command, "number", 0),
+        .size = number_at(command, "size", size),
+        .outcome = (uint32_t)number_at(command, "outcome", SL__CALL_RESULT),
+        .code = (uint32_t)number_at(command, "code", 0),
+        .flags = (uint32_t)number_at(command, "in_file", 0),
+    };
+    memcpy(packet, &head, sizeof head);
+    size_t packet_size = sizeof head;
+    if (head.flags != 0) {
+        code = sl__memory_file_create("reply", size, &fd, &host.error);
+        code = code == SL_OK ? sl__write_all(fd, bytes, size, &host.error) : code;
+        code = code == SL_OK ? sl__memory_file_seal(fd, (uint32_t)number_at(command, "seals", 15), &host.error) : code;
+    } else {
+        memcpy(packet + sizeof head, bytes, size);
+        packet_size += size;
+    }
+    packet_size = (size_t)number_at(command, "packet_size", packet_size);
+    if (code == SL_OK) {
+        code = sl__packet_send(host.calls, packet, packet_size, &fd, fd >= 0 ? 1 : 0, 0, &host.error);
+    }
+    sl__close(&fd);
+    sl_write_nil(out);
+    return code;
+}
+
 /* ---- the loop ------------------------------------------------------------------------------------------------ */
 
 static enum sl_code run(struct sl_value command, struct sl_writer *out) {
@@ -491,6 +578,17 @@ static enum sl_code run(struct sl_value command, struct sl_writer *out) {
     }
     if (strcmp(operation, "box") == 0) { /* -> what is in the black box, as bytes */
         return read_box(out);
+    }
+    if (strcmp(operation, "call") == 0) { /* -> [number, mode, timeout_ms, name, payload as bytes, seals of its file] */
+        return take_call(command, out);
+    }
+    if (strcmp(operation, "answer") == 0) { /* number, outcome, code, value as bytes, in_file, seals, size -> nil */
+        return answer_call(command, out);
+    }
+    if (strcmp(operation, "refuse_calls") == 0) { /* closes the call socket -> nil */
+        sl__close(&host.calls);
+        sl_write_nil(out);
+        return SL_OK;
     }
     if (strcmp(operation, "reap") == 0) { /* -> [exit status, signal] */
         return reap(command, out);
