@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT
+"""What the tests of views run in workers."""
+import os
+import threading
+
+import slither
+
+
+def call(items):
+    """Each item: [name, arguments]."""
+    return [slither.view(name, *arguments) for name, arguments in items]
+
+
+def told(items):
+    """The exception of each call, as text."""
+    results = []
+    for name, arguments in items:
+        try:
+            results.append(slither.view(name, *arguments))
+        except (slither.ViewError, LookupError, TimeoutError) as raised:
+            results.append("%s/%s: %s" % (type(raised).__name__, getattr(raised, "code", "-"), raised))
+    return results
+
+
+def many(items):
+    return slither.view_many("double", items)
+
+
+def deeper(items):
+    """Goes on through the host: view "deeper" dispatches to this function again."""
+    return [slither.view("deeper", item + 1) for item in items]
+
+
+def double(items):
+    return [item * 2 for item in items]
+
+
+def raises(items):
+    raise ValueError("from the depth")
+
+
+def threads(items):
+    """As many threads as the item says, each with its own calls."""
+    wrong = []
+
+    def work(number):
+        for turn in range(50):
+            if slither.view("echo", [number, turn]) != [number, turn]:
+                wrong.append((number, turn))
+    started = [threading.Thread(target=work, args=(number,)) for number in range(items[0])]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    return [wrong]
+
+
+def pid(items):
+    return [os.getpid() for _ in items]
