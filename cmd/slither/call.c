@@ -325,6 +325,11 @@ static enum sl_code start_pool(struct call *call) {
     struct sl_pool_options pool_options = SL_POOL_OPTIONS_INIT;
     pool_options.name = "call";
     pool_options.worker_count = (uint32_t)call->options.pool_size;
+    pool_options.worker_min = (uint32_t)call->options.pool_min;
+    pool_options.worker_max = (uint32_t)call->options.pool_max;
+    pool_options.recycle_batches = call->options.recycle_batches;
+    pool_options.recycle_age_ms = call->options.recycle_age_ms;
+    pool_options.recycle_rss_bytes = call->options.recycle_rss_bytes;
     pool_options.python = call->options.python;
     pool_options.python_path = call->options.python_path.texts;
     pool_options.preload = preload;
@@ -368,7 +373,7 @@ static void set_dispatch_options(struct call *call, struct sl_strategy_functions
     /* Two for each worker: the next batch lies in its lane when one ends. */
     dispatch->max_in_flight = options->max_in_flight != 0
                                   ? (uint32_t)options->max_in_flight
-                                  : at_least(2 * call->stats.worker_count, dispatch->max_in_flight, 1024);
+                                  : at_least(2 * call->stats.worker_max, dispatch->max_in_flight, 1024);
     dispatch->reorder_max = at_least(4 * dispatch->max_in_flight, dispatch->reorder_max, 65536);
     dispatch->max_in_flight_bytes = options->max_in_flight_bytes;
     dispatch->ordering = (enum sl_ordering)options->ordering;

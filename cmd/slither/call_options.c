@@ -73,6 +73,10 @@ const struct option_spec call_option_specs[] = {
     HEADING("workers"),
     {"pool-size", 'j', OPTION_COUNT, "N", "Start N Python workers (default: one for each processor)", AT(pool_size), 1,
      1024, NULL, NULL},
+    {"pool-min", 0, OPTION_COUNT, "N", "Stop workers that have nothing to do, down to N of them (default: none)",
+     AT(pool_min), 1, 1024, NULL, NULL},
+    {"pool-max", 0, OPTION_COUNT, "N", "Start more workers while batches wait, up to N of them (default: none)",
+     AT(pool_max), 1, 1024, NULL, NULL},
     {"python", 0, OPTION_FILE, "PATH", "Run this interpreter (default: that of $VIRTUAL_ENV, else python3)", AT(python),
      0, 0, NULL, NULL},
     {"pythonpath", 0, OPTION_DIRECTORY, "DIR", "Look for modules in DIR before $PYTHONPATH; may be repeated",
@@ -83,6 +87,12 @@ const struct option_spec call_option_specs[] = {
     {"no-template", 0, OPTION_FLAG, NULL,
      "Let each worker import for itself, instead of forking all from one process that has done so", AT(no_template), 1,
      0, NULL, NULL},
+    {"recycle-batches", 0, OPTION_COUNT, "N", "Replace a worker after about N batches (default: never)",
+     AT(recycle_batches), 1, UINT64_MAX, NULL, NULL},
+    {"recycle-age", 0, OPTION_DURATION, "TIME", "Replace a worker after about TIME (default: never)",
+     AT(recycle_age_ms), 1, 40 * DAY_MS, NULL, NULL},
+    {"recycle-rss", 0, OPTION_SIZE, "SIZE", "Replace a worker that takes about SIZE of memory (default: never)",
+     AT(recycle_rss_bytes), 1, TIB, NULL, NULL},
 
     HEADING("batches"),
     {"each", 0, OPTION_FLAG, NULL,
@@ -122,7 +132,8 @@ const struct option_spec call_option_specs[] = {
 
     HEADING("failures"),
     {"on-error", 0, OPTION_CUSTOM, "POLICY",
-     "What follows when a batch fails: skip (the default), halt, retry[:max=N,backoff=TIME,...], isolate[:route=NAME,...] "
+     "What follows when a batch fails: skip (the default), halt, retry[:max=N,backoff=TIME,...], "
+     "isolate[:route=NAME,...] "
      "or route:NAME",
      0, 0, 0, on_error_names, take_on_error},
     {"timeout", 0, OPTION_DURATION, "TIME",
@@ -217,6 +228,12 @@ static bool check_together(struct call_options *options, char *problem) {
         text = "--weight goes with --strategy weighted or key only";
     } else if (options->max_weight != 0 && options->weight == NULL) {
         text = "--max-weight needs --weight EXPR";
+    } else if (options->pool_min != 0 && options->pool_size != 0 && options->pool_min > options->pool_size) {
+        text = "--pool-min is above --pool-size, the number of workers at the start";
+    } else if (options->pool_max != 0 && options->pool_size > options->pool_max) {
+        text = "--pool-max is below --pool-size, the number of workers at the start";
+    } else if (options->pool_max != 0 && options->pool_min > options->pool_max) {
+        text = "--pool-max is below --pool-min";
     } else if (options->meta != NULL && !options->with_id) {
         text = "--meta needs --with-id, which is what shows it";
     } else if (options->policy_route != NULL && !options->with_id && !has_route(options, options->policy_route)) {

@@ -34,10 +34,15 @@ struct call_options {
     const char *input; /* path, or NULL: standard input */
 
     uint64_t pool_size; /* 0: as many as processors */
+    uint64_t pool_min;  /* 0: pool_size */
+    uint64_t pool_max;  /* 0: pool_size */
     const char *python;
     struct text_list python_path;
     uint64_t start_timeout_ms;
     int no_template;
+    uint64_t recycle_batches; /* 0: never, as the next two */
+    uint64_t recycle_age_ms;
+    uint64_t recycle_rss_bytes;
 
     int each;
     int strategy;

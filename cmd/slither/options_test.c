@@ -39,15 +39,21 @@ static void refuse(const char *words, const char *part) {
 static void takes_all(void **state) {
     (void)state;
     struct call_options options;
-    assert_int_equal(parse(&options,
-                           "--batch-size 7 m:f -j 3 --timeout=1.5s in.ndjson --max-in-flight-bytes 64M -qvv --each "
-                           "--pythonpath a --pythonpath b --ordering as-completed --key .k --nan null "
-                           "--route a=x --route b=y=z"),
-                     OPTIONS_OK);
+    assert_int_equal(
+        parse(&options, "--batch-size 7 m:f -j 3 --timeout=1.5s in.ndjson --max-in-flight-bytes 64M -qvv --each "
+                        "--pythonpath a --pythonpath b --ordering as-completed --key .k --nan null "
+                        "--route a=x --route b=y=z --pool-min 2 --pool-max 6 --recycle-batches 1000 --recycle-age 1h "
+                        "--recycle-rss 1G"),
+        OPTIONS_OK);
     assert_string_equal(options.function, "m:f");
     assert_string_equal(options.input, "in.ndjson");
     assert_int_equal(options.batch_size, 7);
     assert_int_equal(options.pool_size, 3);
+    assert_int_equal(options.pool_min, 2);
+    assert_int_equal(options.pool_max, 6);
+    assert_int_equal(options.recycle_batches, 1000);
+    assert_int_equal(options.recycle_age_ms, 3600000);
+    assert_int_equal(options.recycle_rss_bytes, 1 << 30);
     assert_int_equal(options.timeout_ms, 1500);
     assert_int_equal(options.max_in_flight_bytes, 64 << 20);
     assert_int_equal(options.quiet, 1);

@@ -67,11 +67,12 @@ static void write_pool(struct sl_writer *writer, const struct call_report *repor
         sl_write_nil(writer);
         return;
     }
-    sl_write_map(writer, 4);
+    sl_write_map(writer, 5);
     write_text(writer, "python", report->python);
     write_count(writer, "workers", report->pool->worker_count);
     write_count(writer, "starts", report->pool->start_count);
     write_count(writer, "deaths", report->pool->death_count);
+    write_count(writer, "recycled", report->pool->recycle_count);
 }
 
 enum sl_code report_write(const struct call_report *report, struct output *output, struct sl_error *error) {

@@ -70,7 +70,7 @@ struct sl_pool_options {
      */
     uint32_t worker_min;     /**< 0 (default): worker_count */
     uint32_t worker_max;     /**< 0 (default): worker_count */
-    uint32_t worker_idle_ms; /**< default 30000 */
+    uint32_t worker_idle_ms; /**< 1 ms..1 day; default 30000 */
     /** workers that are starting at once; 0 (default): twice the processors that this process may use */
     uint32_t start_parallel_max;
 
@@ -79,7 +79,7 @@ struct sl_pool_options {
      * worker's limits are drawn within recycle_jitter_percent below those given, so that not all go at once. 0 (default): no limit.
      */
     uint64_t recycle_batches;
-    uint64_t recycle_age_ms;
+    uint64_t recycle_age_ms;    /**< at most 365 days */
     uint64_t recycle_rss_bytes; /**< resident memory that no file backs, looked at once a heartbeat while it works */
     uint32_t recycle_jitter_percent; /**< 0..50; default 10 */
 
@@ -125,7 +125,7 @@ struct sl_pool_options {
     }
 
 /**
- * Starts the workers and waits until all are ready, at most start_timeout_ms and a little. On failure nothing is left
+ * Starts worker_count workers, start_parallel_max at once, and waits until all are ready: each has start_timeout_ms. On failure nothing is left
  * running. Errors: import_failed, function_not_found (with the Python traceback and the interpreter's path),
  * worker_start_failed, version_mismatch, unsupported, timeout, limit_exceeded, invalid_argument, system.
  */

@@ -52,6 +52,8 @@ class Options(harness.CommandTest):
             ("call",): "the function is missing",
             ("call", "m:f", "--pool-sise", "3"): "did you mean --pool-size?",
             ("call", "m:f", "-j", "0"): "out of range",
+            ("call", "m:f", "-j", "4", "--pool-max", "3"): "--pool-max is below --pool-size",
+            ("call", "m:f", "-j", "4", "--pool-min", "5"): "--pool-min is above --pool-size",
             ("call", "m:f", "--key", ".a ="): "--key '.a =': syntax error",
             ("call", "m:f", "--weight", "nosuch"): "nosuch/0 is not defined",
             ("call", "m:f", "--on-error", "retry:max=many"): "--on-error: max 'many'",

@@ -113,6 +113,16 @@ class Results(harness.CommandTest):
         self.status(result, 3)
         self.assertEqual(result.out, b"1\n")
 
+    def test_workers_are_replaced_and_added(self):
+        result = self.call("same", list(range(2000)), "-j", "1", "--pool-max", "2", "-b", "10", "--recycle-batches", "20",
+                           "--report", "report.json")
+        self.status(result, 0)
+        self.assertEqual(result.values, list(range(2000)))
+        pool = self.load("report.json")["pool"]
+        self.assertGreaterEqual(pool["recycled"], 1)
+        self.assertEqual(pool["deaths"], 0)
+        self.assertGreater(pool["starts"], pool["recycled"])
+
     def test_report(self):
         result = self.call("marks", [1, "skip", "error", "route"] + [2] * 96, "-b", "10", "--report", "report.json")
         self.status(result, 1)
