@@ -209,6 +209,12 @@ enum sl_call_mode {
     SL_CALL_EACH = 1   /**< function(item) -> result; an exception fails only its item */
 };
 
+/** Which versions of the runtime's stores (store.h) the reads of a function see. */
+enum sl_snapshot_scope {
+    SL_SNAPSHOT_NONE = 0, /**< each read sees the newest, unless the function opens a snapshot */
+    SL_SNAPSHOT_BATCH = 1 /**< all reads of one store in one batch see one version, that of the first of them */
+};
+
 struct sl_dispatch_options {
     size_t size;          /**< sizeof(struct sl_dispatch_options) */
     const char *function; /**< "module:function"; required */
@@ -250,13 +256,14 @@ struct sl_dispatch_options {
     uint32_t progress_ms; /**< default 100 */
     /** executes the batches instead of a pool (executor.h); the pool argument is then NULL */
     struct sl_executor *executor;
+    enum sl_snapshot_scope snapshot; /**< of what the function reads from stores; default SL_SNAPSHOT_NONE */
 };
 
 #define SL_DISPATCH_OPTIONS_INIT                                                                                     \
     {                                                                                                                \
         sizeof(struct sl_dispatch_options), NULL, SL_CALL_BATCH, {NULL, NULL, NULL}, 64, 1000, 0, 8,                 \
             (uint64_t)256 << 20, 16, 1024, SL_ORDERING_PRESERVE, {SL_ON_ERROR_DEFAULT, 0, 0, 0, 0.0, 0, NULL, NULL}, \
-            30000, 0, 0, 64, NULL, NULL, NULL, 100, NULL                                                             \
+            30000, 0, 0, 64, NULL, NULL, NULL, 100, NULL, SL_SNAPSHOT_NONE                                           \
     }
 
 /** One failure in a report: of one batch, or of one item. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The module slither._native: codec, marks, and the worker's side of a lane. */
 #include "module.h"
+#include "codec.h"
 
 #include <slither/version.h>
 
@@ -180,6 +181,10 @@ static PyMethodDef native_functions[] = {
     {"serve", sl__worker_serve, METH_VARARGS,
      "serve(resolve, describe): runs batches until the host asks to stop. Workers only."},
     {"forked", sl__worker_forked, METH_NOARGS, "forked(): makes a forked child of a worker let go of the host."},
+    {"snapshot_begin", sl__snapshot_begin, METH_NOARGS,
+     "snapshot_begin(): reads of stores are of one version from now on."},
+    {"snapshot_end", sl__snapshot_end, METH_NOARGS,
+     "snapshot_end(): until here, as often as snapshot_begin() was called."},
     {"template_prepare", sl__template_prepare, METH_NOARGS,
      "template_prepare() -> dict: takes the host's first message, and starts to watch the host. Templates only."},
     {"template_settle", sl__template_settle, METH_NOARGS,
@@ -232,7 +237,7 @@ static int native_exec(PyObject *module) {
         PyExc_TimeoutError, NULL);
     if (state->view_timeout == NULL || PyModule_AddObjectRef(module, "ViewTimeout", state->view_timeout) < 0)
         return -1;
-    if (sl__array_type_make(module, state) < 0 || sl__mark_types_make(module, state) < 0)
+    if (sl__array_type_make(module, state) < 0 || sl__mark_types_make(module, state) < 0 || sl__codec_add(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "version", SL_VERSION_STRING);
 }

@@ -149,9 +149,13 @@ struct sl__life {
     _Atomic uint32_t idle; /* the main thread waits for a batch; this and the next are for the watcher to see */
     _Atomic uint64_t batch_number;
     uint32_t depth_max;
-    bool serving;  /* it is ready for batches, and so for calls of views */
-    bool forked;   /* this is a forked child of a worker */
-    bool template; /* this is a template */
+    bool serving;            /* it is ready for batches, and so for calls of views */
+    bool forked;             /* this is a forked child of a worker */
+    bool template;           /* this is a template */
+    uint32_t snapshot_depth; /* above 0: what is read of a store is of the version that was read first */
+    /* Set by slither._store when it is loaded: ends what snapshots hold and, `scans_too`, all scans. */
+    void (*readings_end)(void *context, bool scans_too);
+    void *readings_context;
 };
 struct sl__life *sl__life(void);
 /*

@@ -6,6 +6,7 @@
  * All references to what the request's memory holds are dropped before the reply is committed, because the commit tells the host
  * whether somebody still looks at that memory (SL__REPLY_KEPT).
  */
+#include "codec.h"
 #include "module.h"
 
 #include "base/macros.h"
@@ -179,6 +180,14 @@ static int settle_item(struct batch *batch, uint32_t index, size_t begin) {
     return 0;
 }
 
+/* Whether the options that follow the name in a head ask for one version of all stores. nil: there are none. */
+static bool wants_snapshot(const uint8_t *at, const uint8_t *end) {
+    struct sl_value options = {at, (size_t)(end - at)}, entry;
+    bool whole = false;
+    return options.size > 0 && sl_value_type(options) == SL_TYPE_MAP &&
+           sl_value_get(options, "snapshot", &entry) == SL_OK && sl_value_bool(entry, &whole) == SL_OK && whole;
+}
+
 /* ---- the function -------------------------------------------------------------------------------------------- */
 
 /* Finds the function that the head of the request names. -1 with an exception. */
@@ -193,6 +202,7 @@ static int find_function(struct batch *batch) {
                   "the head of a request is not a list that starts with a function's name");
         return -1;
     }
+    sl__snapshot_batch_begin(wants_snapshot(at, end));
     if (server->last_name != NULL && (size_t)PyBytes_Size(server->last_name) == name.size &&
         memcmp(PyBytes_AsString(server->last_name), name.payload, name.size) == 0) {
         batch->name = Py_NewRef(server->last_name);
@@ -404,6 +414,7 @@ static int run_request(struct server *server, const struct sl__request *request)
     int status = find_function(&batch);
     if (status == 0)
         status = request->kind == SL__REQUEST_EACH ? run_each(&batch) : run_batch(&batch);
+    sl__snapshot_batch_end();
     if (SL_UNLIKELY(sl__life()->forked)) {
         PyErr_Clear();
         PyErr_SetNone(PyExc_SystemExit);

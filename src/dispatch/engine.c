@@ -46,6 +46,7 @@ static enum sl_code check_options(struct sl__run *run, struct sl_error *error) {
         {"key_window", o->key_window, 1, KEY_WINDOW_MAX},
         {"ordering", (uint64_t)o->ordering, SL_ORDERING_PRESERVE, SL_ORDERING_AS_COMPLETED},
         {"mode", (uint64_t)o->mode, SL_CALL_BATCH, SL_CALL_EACH},
+        {"snapshot", (uint64_t)o->snapshot, SL_SNAPSHOT_NONE, SL_SNAPSHOT_BATCH},
         {"policy.on_error", (uint64_t)policy->on_error, SL_ON_ERROR_DEFAULT, SL_ON_ERROR_ISOLATE},
     };
     for (size_t i = 0; i < SL_COUNT_OF(ranges); i++) {
@@ -92,7 +93,13 @@ static enum sl_code write_head(struct sl__run *run, struct sl_error *error) {
     sl_writer_init(&writer, NULL);
     sl_write_list(&writer, 2);
     sl_write_str(&writer, run->options.function);
-    sl_write_nil(&writer);
+    if (run->options.snapshot == SL_SNAPSHOT_BATCH) {
+        sl_write_map(&writer, 1);
+        sl_write_str(&writer, "snapshot");
+        sl_write_bool(&writer, true);
+    } else {
+        sl_write_nil(&writer);
+    }
     enum sl_code code = sl_writer_end(&writer, &head, error);
     if (code == SL_OK) {
         SL_ASSERT(head.size <= sizeof run->head);

@@ -278,6 +278,7 @@ static void each_bad_option_is_named(void **state) {
     WITH(key_window = 1048577, "key_window");
     WITH(ordering = (enum sl_ordering)2, "ordering");
     WITH(mode = (enum sl_call_mode)7, "mode");
+    WITH(snapshot = (enum sl_snapshot_scope)2, "snapshot");
     WITH(policy.on_error = (enum sl_on_error)6, "policy.on_error");
     WITH(policy.on_error = SL_ON_ERROR_ROUTE, "policy.handler is NULL");
     WITH(policy.jitter = 1.5, "policy.jitter is 1.5, expected 0 to 1");

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "pool.h"
+#include "store/store.h"
 #include "sys/clock.h"
 
 #define NS_PER_MS 1000000u
@@ -212,6 +213,7 @@ static uint64_t worker_gone(void *context, uint32_t worker, const struct sl__dea
     struct sl__occupant *occupant = context;
     struct sl_pool *pool = occupant->place->pool;
     (void)worker;
+    sl__store_readers_died(pool->runtime); /* a snapshot of the dead must not keep stores from using pages again */
     sl__size_admitted(occupant);
     certify(pool, occupant->incarnation, death);
     pthread_mutex_lock(&pool->lock);

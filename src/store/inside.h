@@ -79,6 +79,7 @@ struct sl_store {
     struct sl_runtime *runtime; /* or NULL */
     struct sl__log *log;        /* or NULL */
     struct sl__tenant tenant;
+    struct sl_view *view; /* by which workers ask it to write; NULL without a runtime */
     char *name;
     char *path;
     char *link; /* by which workers find it; NULL: none, or the path itself */

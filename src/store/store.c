@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <slither/view.h>
+
+#include "ask.h"
 #include "base/assert.h"
 #include "base/macros.h"
 #include "environment.h"
@@ -381,6 +384,9 @@ enum sl_code sl_store_create(struct sl_runtime *runtime, const struct sl_store_o
         code = sl__runtime_join(runtime, &store->tenant, 0, error);
         store->joined = code == SL_OK;
     }
+    if (code == SL_OK && runtime != NULL) {
+        code = sl__store_answer_begin(runtime, store, store->name, &store->view, error);
+    }
     if (code != SL_OK) {
         release(store);
         return code;
@@ -393,6 +399,8 @@ void sl_store_destroy(struct sl_store *store) {
     if (store == NULL || sl__reader_foreign(store->reader)) {
         return; /* a forked child has no part in it: neither the thread nor LMDB's locks */
     }
+    sl_view_unregister(store->view); /* waits for what workers have asked for */
+    store->view = NULL;
     release(store);
 }
 
