@@ -12,6 +12,7 @@ const struct command *const commands[] = {
     &call_command,
     &completion_command,
     &help_command,
+    &store_command,
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 

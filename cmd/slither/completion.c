@@ -88,6 +88,14 @@ static void print_bash_command(const struct command *command) {
     case OPERAND_SHELL:
         puts("    COMPREPLY=($(compgen -W \"bash zsh\" -- \"$cur\"))");
         break;
+    case OPERAND_STORE:
+        puts("    if [[ ${COMP_WORDS[COMP_CWORD - 1]} == store ]]; then\n"
+             "        COMPREPLY=($(compgen -W \"ls stat get put scan load dump\" -- \"$cur\"))\n"
+             "    else\n"
+             "        compopt -o filenames\n"
+             "        mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
+             "    fi");
+        break;
     case OPERAND_NONE:
         break;
     }
@@ -246,6 +254,12 @@ static void print_zsh(void) {
             break;
         case OPERAND_SHELL:
             puts("                '1:shell:(bash zsh)'");
+            break;
+        case OPERAND_STORE:
+            puts("                '1:what:(ls stat get put scan load dump)' \\\n"
+                 "                '2:store:_files -/' \\\n"
+                 "                '3:table: ' \\\n"
+                 "                '4:file:_files'");
             break;
         case OPERAND_NONE:
             puts("                ':'");

@@ -26,13 +26,13 @@ class Completion(harness.CommandTest):
         return set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", text, re.M))
 
     def test_commands(self):
-        self.assertEqual(set(self.complete("slither", "")), {"call", "completion", "help", "--version", "--help"})
+        self.assertEqual(set(self.complete("slither", "")), {"call", "completion", "help", "store", "--version", "--help"})
         self.assertEqual(self.complete("slither", "ca"), ["call"])
-        self.assertEqual(set(self.complete("slither", "help", "")), {"call", "completion", "help"})
+        self.assertEqual(set(self.complete("slither", "help", "")), {"call", "completion", "help", "store"})
         self.assertEqual(self.complete("slither", "completion", "z"), ["zsh"])
 
     def test_every_option(self):
-        for command in ("call", "completion", "help"):
+        for command in ("call", "completion", "help", "store"):
             self.assertEqual(set(self.complete("slither", command, "--")), self.help_options(command))
 
     def test_values(self):
@@ -42,6 +42,12 @@ class Completion(harness.CommandTest):
         self.assertEqual(self.complete("slither", "call", "--nan", "="), ["error", "null"])
         self.assertEqual(self.complete("slither", "call", "--on-error", "r"), ["retry", "route:"])
         self.assertEqual(self.complete("slither", "call", "--batch-size", ""), [])
+
+    def test_store(self):
+        (self.folder / "prices.csv").write_text("")
+        self.assertEqual(self.complete("slither", "store", "l"), ["ls", "load"])
+        self.assertEqual(self.complete("slither", "store", "load", "shop", "prices", "pr"), ["prices.csv"])
+        self.assertEqual(self.complete("slither", "store", "--kind", ""), ["set", "ordered-set", "bag"])
 
     def test_files_and_modules(self):
         (self.folder / "model.py").write_text("")

@@ -25,7 +25,7 @@ class Options(harness.CommandTest):
         for arguments in (("help",), ("--help",), ("-h",)):
             result = self.run_command(*arguments)
             self.status(result, 0)
-            for command in ("call", "help", "completion"):
+            for command in ("call", "help", "completion", "store"):
                 self.assertIn(f"\n  {command} ", result.out.decode())
         for arguments in (("help", "call"), ("call", "--help"), ("call", "-h"), ("call", "m:f", "--each", "--help")):
             result = self.run_command(*arguments)
@@ -36,8 +36,9 @@ class Options(harness.CommandTest):
         self.status(self.run_command("completion", "--help"), 0)
 
     def test_help_fits(self):
-        for line in self.run_command("help", "call").out.decode().splitlines():
-            self.assertLessEqual(len(line), 116, line)
+        for command in ("call", "store"):
+            for line in self.run_command("help", command).out.decode().splitlines():
+                self.assertLessEqual(len(line), 116, line)
 
     def test_refusals(self):
         cases = {
@@ -79,9 +80,10 @@ class Options(harness.CommandTest):
             self.status(self.run_command("help", stdout=full), 3)
 
     def test_manual_page_has_each_option(self):
-        page = (MAN / "slither-call.1").read_text()
-        listed = dict(re.findall(r"^\.It Fl (?:\w , Fl )?-([a-z-]+)(?: Ar ([A-Z=]+))?", page, re.M))
-        self.assertEqual(listed, self.help_options("call"))
+        for command in ("call", "store"):
+            page = (MAN / f"slither-{command}.1").read_text()
+            listed = dict(re.findall(r"^\.It Fl (?:\w , Fl )?-([a-z-]+)(?: Ar ([A-Z=]+))?", page, re.M))
+            self.assertEqual(listed, self.help_options(command))
 
     def test_manual_page_has_each_command(self):
         page = (MAN / "slither.1").read_text()
@@ -90,7 +92,7 @@ class Options(harness.CommandTest):
         self.assertEqual(sorted(re.findall(r"^\.It Cm (\w+)", page, re.M)), sorted(commands))
 
     def test_manual_pages_agree_on_statuses(self):
-        for name in ("slither.1", "slither-call.1"):
+        for name in ("slither.1", "slither-call.1", "slither-store.1"):
             page = (MAN / name).read_text()
             section = page[page.index(".Sh EXIT STATUS"):].split("\n.Sh ", 2)[0]
             listed = [int(number) for number in re.findall(r"^\.It (\d+)", section, re.M)]
