@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The rows of the benchmark. docs/benchmarks.md says what each of them measures."""
+import importlib.util
+import shutil
 from dataclasses import dataclass
 
 EXECUTOR = "ProcessPoolExecutor"
 POOL = "multiprocessing.Pool"
+MANAGER = "multiprocessing.Manager dict"
+REDIS = "redis-py, Unix socket"
+ETS = "Erlang ETS"
 
 # How a figure is taken: asked of both sides in turn; in new processes each round; from the start of a process to
 # its `ready`; the processor time of a side that has nothing to do.
@@ -15,16 +20,27 @@ class Row:
     name: str
     unit: str
     ours: str  # row of slither-bench
-    peer: str  # "PEER ROW" of peers.py; "host ROW" of slither-bench; "same": the second figure of our own side
+    # "PEER ROW" of peers.py or store_peers.py; "ets ROW" of ets.escript; "host ROW" of slither-bench; "same": the second
+    # figure of our own side
+    peer: str
     peer_name: str
     target: float = None  # the ratio to reach
     rounds: int = 7
     kind: str = WARM
     needs: str = None  # a package without which the row is left out
+    program: str = None  # a program without which the row is left out
 
     @property
     def more_is_better(self):
-        return self.unit == "items/s"
+        return self.unit in ("items/s", "gets/s")
+
+    def missing(self):
+        """What the peer needs and is not installed, or None."""
+        if self.needs and importlib.util.find_spec(self.needs) is None:
+            return f"the Python package {self.needs}"
+        if self.program and shutil.which(self.program) is None:
+            return f"the program {self.program}"
+        return None
 
     def ratio(self, ours, peer):
         """Above 1: we are better."""
@@ -49,6 +65,10 @@ ROWS = [
         rounds=5, kind=START, needs="sklearn"),
     Row("idle_worker_pss_mb", "MiB", "idle_worker_pss_mb", "host idle_worker_pss_mb_off", "without the template", 3,
         rounds=3, kind=FRESH, needs="sklearn"),
+    Row("store_get_c", "us", "store_get", "ets get", f"{ETS}, lookup", 1.2, program="escript"),
+    Row("store_get_python", "us", "store_get_worker", "manager get", MANAGER, 30, rounds=5),
+    Row("store_get_redis", "us", "store_get_worker", "redis get", REDIS, 15, rounds=5, needs="redis", program="redis-server"),
+    Row("store_put", "us", "store_put", "manager put", MANAGER, 5, rounds=5),
     # Beyond what was asked for: other contracts, other ways to hand over the same payload, other peers.
     Row("map_small_each", "items/s", "map_small_each", "executor map_small", f"{EXECUTOR}.map", rounds=5),
     Row("map_small_pool", "items/s", "map_small", "pool map_small", f"{POOL}.map", rounds=5),
@@ -68,4 +88,16 @@ ROWS = [
     Row("pool_start_8_of_1", "ms", "pool_start_8_sklearn", "host pool_start_1_sklearn", "one worker that imports", 0.77,
         rounds=5, kind=START, needs="sklearn"),
     Row("idle_cpu", "us/s", "call_rtt", "executor call_rtt", EXECUTOR, rounds=5, kind=IDLE),
+    Row("store_get_many_100", "us", "store_get_many_100_worker", "manager get_many_100", MANAGER, rounds=5),
+    Row("store_get_many_100_redis", "us", "store_get_many_100_worker", "redis get_many_100", f"{REDIS}, MGET", rounds=5,
+        needs="redis", program="redis-server"),
+    Row("store_get_many_100_c", "us", "store_get_many_100", "ets get_many_100", f"{ETS}, 100 lookups", rounds=5,
+        program="escript"),
+    Row("store_put_ets", "us", "store_put", "ets put", f"{ETS}, insert", rounds=5, program="escript"),
+    Row("store_put_worker", "us", "store_put_worker", "manager put", MANAGER, rounds=5),
+    Row("store_put_redis", "us", "store_put_worker", "redis put", REDIS, rounds=5, needs="redis", program="redis-server"),
+    Row("reload_1m", "ms", "reload_1m", "ets reload_1m", f"{ETS}, new table, rename", rounds=3, program="escript"),
+    Row("store_readers_1", "gets/s", "store_readers_1", "manager readers_1", MANAGER, rounds=3),
+    Row("store_readers_2", "gets/s", "store_readers_2", "manager readers_2", MANAGER, rounds=3),
+    Row("store_readers_4", "gets/s", "store_readers_4", "manager readers_4", MANAGER, rounds=3),
 ]

@@ -6,7 +6,6 @@ Rounds alternate: ours, the peer's, ours, the peer's; a figure is the median of 
 medians, above 1 where Slither is better. Both sides have two workers, run the interpreter that runs this, and check results.
 """
 import argparse
-import importlib.util
 import json
 import statistics
 import sys
@@ -146,8 +145,9 @@ def main():
         for row in ROWS:
             if given.row and row.name not in given.row:
                 continue
-            if row.needs and importlib.util.find_spec(row.needs) is None:
-                print(f"{row.name:<22}left out: {row.needs} is not installed")
+            missing = row.missing()
+            if missing is not None:
+                print(f"{row.name:<22}left out: {missing} is not installed")
                 continue
             try:
                 record, rounds = measure(row, maker, given.rounds or row.rounds)

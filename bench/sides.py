@@ -119,4 +119,7 @@ class Maker:
         who, what = row.peer.split()
         if who == "host":
             return self.host(what)
-        return Side([sys.executable, str(FUNCTIONS / "peers.py"), who, what, self.divisor], self.environment)
+        if who == "ets":
+            return Side(["escript", str(HERE / "erlang/ets.escript"), what, self.divisor], self.environment)
+        program = "store_peers.py" if who in ("manager", "redis") else "peers.py"
+        return Side([sys.executable, str(FUNCTIONS / program), who, what, self.divisor], self.environment)

@@ -87,8 +87,8 @@ double bench_median(uint64_t *samples, uint32_t count) {
     return ((double)samples[middle - 1] + (double)samples[middle]) / 2;
 }
 
-/* Writes "item-<index>"; returns its length. Formatting with printf would cost more than all the rest of an item. */
-static size_t write_name(char name[32], uint64_t index) {
+/* Formatting with printf would cost more than all the rest of an item. */
+size_t bench_write_name(char name[32], uint64_t index) {
     char digits[20];
     size_t count = 0;
     do {
@@ -112,7 +112,7 @@ struct sl_value bench_write_item(struct sl_writer *writer, uint64_t index) {
     sl_write_strn(writer, "id", 2);
     sl_write_uint(writer, index);
     sl_write_strn(writer, "name", 4);
-    sl_write_strn(writer, name, write_name(name, index));
+    sl_write_strn(writer, name, bench_write_name(name, index));
     sl_write_strn(writer, "x", 1);
     sl_write_float(writer, (double)index * 0.5);
     sl_write_strn(writer, "flag", 4);

@@ -38,6 +38,7 @@ extern const struct bench_row bench_buffer_rows[];
 extern const struct bench_row bench_memory_rows[];
 extern const struct bench_row bench_floor_rows[];
 extern const struct bench_row bench_life_rows[];
+extern const struct bench_row bench_store_rows[];
 
 /* Ends the program with a message. */
 _Noreturn void bench_die(const char *format, ...) SL_PRINTF(1, 2);
@@ -56,6 +57,8 @@ uint64_t bench_now_ns(void);
 double bench_median(uint64_t *samples, uint32_t count);
 
 /* The small item of all rows: {"id": i, "name": "item-<i>", "x": i / 2, "flag": i is odd}; its score is 2 i. */
+/* Writes "item-<index>", without a NUL; returns its length. */
+size_t bench_write_name(char name[32], uint64_t index);
 struct sl_value bench_write_item(struct sl_writer *writer, uint64_t index);
 /* Reads the score off a result. */
 double bench_read_score(struct sl_value result);
