@@ -3,6 +3,8 @@
  * 200,000 items while random workers get SIGKILL, SIGSEGV and SIGSTOP every few milliseconds: each item ends once, each is right, and the pool
  * is as good as new afterwards. Workers that were stopped are found by the timeout of a batch.
  */
+#include <time.h>
+
 #include "chaos.h"
 
 #define ITEMS (200000 / CHAOS_SHARE)
@@ -24,6 +26,45 @@ static void calm(struct site *site) {
     assert_int_equal(stats.worker_count, site->worker_max);
 }
 
+/* Changes the size of the pool all the while. */
+struct resizer {
+    struct site *site;
+    uint64_t random, count;
+    _Atomic bool over;
+    pthread_t thread;
+};
+
+static void *resize_at_random(void *context) {
+    struct resizer *resizer = context;
+    while (!atomic_load(&resizer->over)) {
+        uint32_t most = 1 + draw_below(&resizer->random, WORKERS + 2);
+        resizer->count +=
+            sl_pool_resize(resizer->site->pool, 1 + draw_below(&resizer->random, most), most, NULL) == SL_OK;
+        nanosleep(&(struct timespec){.tv_nsec = 1000 * (long)(500 + draw_below(&resizer->random, 20000))}, NULL);
+    }
+    return NULL;
+}
+
+static void resizer_start(struct resizer *resizer) {
+    assert_int_equal(pthread_create(&resizer->thread, NULL, resize_at_random, resizer), 0);
+}
+
+static void resizer_stop(struct resizer *resizer) {
+    struct sl_pool_stats stats = SL_POOL_STATS_INIT;
+    uint64_t start_ms = now_ms();
+    atomic_store(&resizer->over, true);
+    pthread_join(resizer->thread, NULL);
+    assert_int_equal(sl_pool_resize(resizer->site->pool, WORKERS, WORKERS, NULL), SL_OK);
+    do {
+        assert_true(now_ms() - start_ms < 20000);
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        sl_pool_stats(resizer->site->pool, &stats);
+    } while (stats.worker_count != WORKERS || stats.ready_count != WORKERS);
+    print_message("%llu sizes, %llu workers replaced, %llu not needed\n", (unsigned long long)resizer->count,
+                  (unsigned long long)stats.recycle_count, (unsigned long long)stats.shrink_count);
+    assert_true(stats.recycle_count > 0 && stats.shrink_count > 0);
+}
+
 static void storm(const struct sl_pool_options *options, struct consumer *consumers, uint32_t count, uint64_t seed) {
     struct site site;
     site_open(&site, options); /* libuv opens two descriptors with the first loop of a process and keeps them */
@@ -41,10 +82,18 @@ static void storm(const struct sl_pool_options *options, struct consumer *consum
         consumers[i].site = &site;
         consumers[i].load.salt = draw_below(&random, 1000);
     }
+    struct resizer resizer = {.site = &site, .random = seed * 3 | 1};
+    bool resizes = options->recycle_batches != 0;
+    if (resizes) {
+        resizer_start(&resizer);
+    }
     killer_start(&killer);
     consumers_start(consumers, count, &killer.progress);
     consumers_join(consumers, count);
     killer_stop(&killer);
+    if (resizes) {
+        resizer_stop(&resizer);
+    }
     for (uint32_t i = 0; i < count; i++) {
         items += consumers[i].ledger.count[SL_STATUS_OK];
         retried += consumers[i].report.retry_count;
@@ -97,11 +146,28 @@ static void workers_that_start_for_themselves(void **state) {
     storm(&options, consumers, 2, draw_seed());
 }
 
+/* They are killed while they start, take over, leave, and are not wanted any more. */
+static void workers_that_are_replaced_and_more_and_fewer(void **state) {
+    (void)state;
+    struct sl_pool_options options = site_options(WORKERS, true);
+    options.recycle_batches = 10;
+    options.recycle_age_ms = 100;
+    options.worker_idle_ms = 5;
+    struct consumer consumers[CONSUMER_KIND_COUNT] = {{0}};
+    for (uint32_t i = 0; i < CONSUMER_KIND_COUNT; i++) {
+        consumers[i].kind = (enum consumer_kind)i;
+        consumers[i].load = (struct load){.count = ITEMS / 20, .work_us = 40};
+        consumers[i].options = consumer_options(TIMEOUT_MS);
+    }
+    storm(&options, consumers, CONSUMER_KIND_COUNT, draw_seed());
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_run_on_forked_workers),
         cmocka_unit_test(all_ways_to_consume_on_one_pool),
         cmocka_unit_test(workers_that_start_for_themselves),
+        cmocka_unit_test(workers_that_are_replaced_and_more_and_fewer),
     };
     return cmocka_run_group_tests_name("storm", tests, NULL, NULL);
 }
