@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A host that is killed with SIGKILL leaves no worker, whatever that is doing. */
+/* A host that is killed with SIGKILL leaves no process, whatever its workers do, whatever they have started, and however they were started. */
 #include "testing/fixture.h"
 
 #include <poll.h>
@@ -12,9 +12,8 @@
 #include "sys/clock.h"
 #include "sys/process.h"
 
-#define WORKERS 3
-#define PROCESSES_MAX (WORKERS + 2)
-#define ROUNDS 3
+#define FAMILY_MAX 16
+#define ROUNDS 2
 #define LIMIT_MS 1000
 
 static FILE *start_host(const char *how, pid_t *pid) {
@@ -35,46 +34,75 @@ static FILE *start_host(const char *how, pid_t *pid) {
     return output;
 }
 
-static void expect_end(const char *how, size_t count) {
+/* Its template is the first of the family. `stop_template`: that is stopped before the host is killed. */
+static void kill_host(const char *how, bool stop_template) {
+    pid_t host;
+    FILE *output = start_host(how, &host);
+    struct pollfd ends[FAMILY_MAX];
+    unsigned count;
+    long pid, template_pid = 0;
+    assert_int_equal(fscanf(output, "family %u", &count), 1);
+    assert_true(count > 0 && count <= FAMILY_MAX);
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(fscanf(output, "%ld", &pid), 1);
+        template_pid = i == 0 ? pid : template_pid;
+        ends[i] = (struct pollfd){.events = POLLIN};
+        assert_int_equal(sl__process_open((pid_t)pid, &ends[i].fd, NULL), SL_OK);
+    }
+    if (stop_template) {
+        assert_int_equal(kill((pid_t)template_pid, SIGSTOP), 0);
+    }
+    assert_int_equal(kill(host, SIGKILL), 0);
+    uint64_t start_ns = sl__clock_now_ns();
+    for (unsigned i = 0; i < count; i++) {
+        assert_int_equal(poll(&ends[i], 1, PATIENCE_S * 1000), 1);
+        close(ends[i].fd);
+    }
+    uint64_t taken_ms = (sl__clock_now_ns() - start_ns) / 1000000;
+    print_message("%s: %u processes gone after %llu ms\n", how, count, (unsigned long long)taken_ms);
+    assert_true(taken_ms <= LIMIT_MS);
+    assert_int_equal(waitpid(host, NULL, 0), host);
+    fclose(output);
+}
+
+static void expect_end(const char *how) {
     for (int round = 0; round < ROUNDS; round++) {
-        pid_t host;
-        FILE *output = start_host(how, &host);
-        long pids[PROCESSES_MAX];
-        struct pollfd ends[PROCESSES_MAX];
-        for (size_t i = 0; i < count; i++) {
-            assert_int_equal(fscanf(output, "%ld", &pids[i]), 1);
-            ends[i] = (struct pollfd){.events = POLLIN};
-            assert_int_equal(sl__process_open((pid_t)pids[i], &ends[i].fd, NULL), SL_OK);
-        }
-        assert_int_equal(kill(host, SIGKILL), 0);
-        uint64_t start_ns = sl__clock_now_ns();
-        for (size_t i = 0; i < count; i++) {
-            assert_int_equal(poll(&ends[i], 1, PATIENCE_S * 1000), 1);
-            close(ends[i].fd);
-        }
-        uint64_t taken_ms = (sl__clock_now_ns() - start_ns) / 1000000;
-        print_message("gone after %llu ms\n", (unsigned long long)taken_ms);
-        assert_true(taken_ms <= LIMIT_MS);
-        assert_int_equal(waitpid(host, NULL, 0), host);
-        fclose(output);
+        kill_host(how, round % 2 == 1);
     }
 }
 
-static void workers_end_within_a_second(void **unused) {
+static void workers_that_are_forked(void **unused) {
     (void)unused;
-    expect_end("started", WORKERS);
+    expect_end("fork");
 }
 
-/* Template, a process in a session of its own, and workers: stopped, busy in Python, busy in C. */
-static void so_do_forked_ones_and_all_that_descends_from_them(void **unused) {
+static void workers_that_are_programs(void **unused) {
     (void)unused;
-    expect_end("template", WORKERS + 2);
+    expect_end("exec");
+}
+
+static void workers_of_a_template_that_must_not_be_forked(void **unused) {
+    (void)unused;
+    expect_end("unfit");
+}
+
+static void workers_that_have_imported_nothing(void **unused) {
+    (void)unused;
+    expect_end("bare");
+}
+
+static void a_template_that_imports(void **unused) {
+    (void)unused;
+    expect_end("import");
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(workers_end_within_a_second),
-        cmocka_unit_test(so_do_forked_ones_and_all_that_descends_from_them),
+        cmocka_unit_test(workers_that_are_forked),
+        cmocka_unit_test(workers_that_are_programs),
+        cmocka_unit_test(workers_of_a_template_that_must_not_be_forked),
+        cmocka_unit_test(workers_that_have_imported_nothing),
+        cmocka_unit_test(a_template_that_imports),
     };
     return cmocka_run_group_tests_name("orphans", tests, NULL, NULL);
 }

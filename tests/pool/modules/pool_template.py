@@ -62,21 +62,51 @@ def leave(items):
     os._exit(items[0])
 
 
-def daemon(items):
-    """A process in a session of its own, whose parent has ended. Its pid."""
+def offspring(work, forks=1):
+    """A process that does `work`, in a session of its own; after two forks its parent has ended. Its pid."""
     read_end, write_end = os.pipe()
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         os.setsid()
-        pid = os.fork()
-        if pid == 0:
-            for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, signal.SIG_IGN)
-            time.sleep(1000)
-            os._exit(0)
-        os.write(write_end, b"%d" % pid)
+        if forks == 1 or os.fork() == 0:
+            os.write(write_end, b"%d" % os.getpid())
+            work()
         os._exit(0)
-    os.wait()
+    if forks > 1:
+        os.waitpid(child, 0)
     os.close(write_end)
     pid = int(os.read(read_end, 20))
     os.close(read_end)
-    return [pid for _ in items]
+    return pid
+
+
+def sleep_well():
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    time.sleep(1000)
+
+
+def sleep_in_c():
+    import ctypes
+    ctypes.PyDLL(None).sleep(1000)
+
+
+def stop():
+    while True:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def daemon(items):
+    return [offspring(sleep_well, 2) for _ in items]
+
+
+def leader(items):
+    return [offspring(sleep_well) for _ in items]
+
+
+def blocked(items):
+    return [offspring(sleep_in_c, 2) for _ in items]
+
+
+def stopped(items):
+    return [offspring(stop, 2) for _ in items]
