@@ -1,6 +1,6 @@
 # A thin face on scripts/ and Meson. `make run` and `make check` install what is missing; both say so first.
 .DEFAULT_GOAL := build
-.PHONY: build run check bench soak format install clean help
+.PHONY: build run check bench soak fault-sweep format install clean help
 
 help:
 	@echo "make build    build into build/"
@@ -8,6 +8,7 @@ help:
 	@echo "make check    set up, build with every compiler and sanitizer, run all tests"
 	@echo "make bench    set up, build, and compare with other ways to run Python in parallel"
 	@echo "make soak     set up, build, and let workers die for SOAK_SECONDS (300): memory and descriptors must stay flat"
+	@echo "make fault-sweep  set up, build, and fail every system call of the host in turn: takes minutes"
 	@echo "make format   format the C sources"
 	@echo "make install  build and install; PREFIX (default /usr/local) and DESTDIR are heeded"
 	@echo "make clean    remove build/"
@@ -34,6 +35,11 @@ soak:
 	@scripts/setup
 	@scripts/build main
 	@scripts/soak
+
+fault-sweep:
+	@scripts/setup
+	@scripts/build main
+	@scripts/fault-sweep
 
 format:
 	@scripts/format

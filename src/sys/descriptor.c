@@ -28,8 +28,8 @@ enum sl_code sl__pipe_create(int *read_end, int *write_end, struct sl_error *err
 }
 
 enum sl_code sl__set_nonblocking(int fd, struct sl_error *error) {
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
+    int flags = sl__sys_fails(SL__CALL_FCNTL) ? -1 : fcntl(fd, F_GETFL);
+    if (flags < 0 || sl__sys_fails(SL__CALL_FCNTL) || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) {
         return sl__system_error(error, errno, "cannot make descriptor %d non-blocking", fd);
     }
     return SL_OK;
@@ -37,7 +37,8 @@ enum sl_code sl__set_nonblocking(int fd, struct sl_error *error) {
 
 enum sl_code sl__read(int fd, void *memory, size_t capacity, size_t *size, struct sl_error *error) {
     for (;;) {
-        ssize_t got = sl__sys_fails(SL__CALL_READ) ? -1 : read(fd, memory, capacity);
+        size_t wanted = capacity;
+        ssize_t got = sl__sys_fails_or_cuts(SL__CALL_READ, &wanted) ? -1 : read(fd, memory, wanted);
         if (got > 0) {
             *size = (size_t)got;
             return SL_OK;
@@ -58,7 +59,8 @@ enum sl_code sl__read(int fd, void *memory, size_t capacity, size_t *size, struc
 enum sl_code sl__write_all(int fd, const void *memory, size_t size, struct sl_error *error) {
     const unsigned char *from = memory;
     while (size > 0) {
-        ssize_t put = sl__sys_fails(SL__CALL_WRITE) ? -1 : write(fd, from, size);
+        size_t wanted = size;
+        ssize_t put = sl__sys_fails_or_cuts(SL__CALL_WRITE, &wanted) ? -1 : write(fd, from, wanted);
         if (put >= 0) {
             from += put;
             size -= (size_t)put;
@@ -72,7 +74,7 @@ enum sl_code sl__write_all(int fd, const void *memory, size_t size, struct sl_er
 }
 
 enum sl_code sl__open_null(int *fd, struct sl_error *error) {
-    *fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    *fd = sl__sys_fails(SL__CALL_OPEN) ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
     if (*fd < 0) {
         return sl__system_error(error, errno, "cannot open /dev/null");
     }

@@ -15,6 +15,7 @@
 
 #include "sys/descriptor.h"
 #include "sys/failure.h"
+#include "sys/fault.h"
 
 #define WALK_FDS 16 /* open at once while a tree is removed; deeper ones are reopened */
 
@@ -40,7 +41,7 @@ bool sl__directory_in_memory(const char *path) {
 
 /* Opens and locks; the name must still be that of what was locked. */
 static enum sl_code open_locked(const char *path, int *fd, struct sl_error *error) {
-    *fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    *fd = sl__sys_fails(SL__CALL_DIRECTORY) ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (*fd < 0) {
         int number = errno;
         if (number == ENOENT || number == ENOTDIR || number == ELOOP) {
@@ -50,7 +51,7 @@ static enum sl_code open_locked(const char *path, int *fd, struct sl_error *erro
     }
     enum sl_code code = SL_OK;
     struct stat here, there;
-    if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
+    if (sl__sys_fails(SL__CALL_DIRECTORY) || flock(*fd, LOCK_EX | LOCK_NB) != 0) {
         code = errno == EWOULDBLOCK ? sl_error_set(error, SL_E_AGAIN, "%s is locked by another process", path)
                                     : sl__system_error(error, errno, "cannot lock the directory %s", path);
     } else if (fstat(*fd, &here) != 0 || lstat(path, &there) != 0 || here.st_ino != there.st_ino ||
@@ -67,7 +68,7 @@ static enum sl_code open_locked(const char *path, int *fd, struct sl_error *erro
 
 enum sl_code sl__directory_make(const char *path, int *fd, struct sl_error *error) {
     *fd = -1;
-    if (mkdir(path, 0700) != 0) {
+    if (sl__sys_fails(SL__CALL_DIRECTORY) || mkdir(path, 0700) != 0) {
         if (errno == EEXIST) {
             return sl_error_set(error, SL_E_AGAIN, "%s exists already", path);
         }
@@ -104,7 +105,7 @@ enum sl_code sl__directory_remove(const char *path, struct sl_error *error) {
 
 enum sl_code sl__directory_each(const char *path, const char *prefix, bool (*function)(void *context, const char *name),
                                 void *context, struct sl_error *error) {
-    DIR *directory = opendir(path);
+    DIR *directory = sl__sys_fails(SL__CALL_DIRECTORY) ? NULL : opendir(path);
     if (directory == NULL) {
         return sl__system_error(error, errno, "cannot read the directory %s", path);
     }

@@ -5,10 +5,11 @@
 #include <unistd.h>
 
 #include "sys/clock.h"
+#include "sys/fault.h"
 
 uint64_t sl__random_seed(void) {
     uint64_t seed = 0;
-    if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == (ssize_t)sizeof seed) {
+    if (!sl__sys_fails(SL__CALL_RANDOM) && getrandom(&seed, sizeof seed, GRND_NONBLOCK) == (ssize_t)sizeof seed) {
         return seed;
     }
     /* Early at boot the kernel's pool is not ready. Spread clock and pid over all bits (a 64-bit finalizer by multiply and shift). */

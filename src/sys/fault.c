@@ -44,12 +44,30 @@ uint32_t sl__sys_call_count(enum sl__sys_call call) {
     return atomic_load(&orders[call].calls);
 }
 
-bool sl__sys_fails(enum sl__sys_call call) {
+/* The order for this call: an errno, SL__FAULT_SHORT, or 0. */
+static int take(enum sl__sys_call call) {
     uint32_t now = atomic_fetch_add(&orders[call].calls, 1) + 1;
     uint32_t first = atomic_load(&orders[call].first);
     if (first == 0 || now < first || now > atomic_load(&orders[call].last)) {
-        return false;
+        return 0;
     }
-    errno = atomic_load(&orders[call].number);
-    return true;
+    return atomic_load(&orders[call].number);
+}
+
+bool sl__sys_fails(enum sl__sys_call call) {
+    int number = take(call);
+    if (number > 0) {
+        errno = number;
+    }
+    return number > 0;
+}
+
+bool sl__sys_fails_or_cuts(enum sl__sys_call call, size_t *size) {
+    int number = take(call);
+    if (number == SL__FAULT_SHORT && *size > 1) {
+        *size = 1;
+    } else if (number > 0) {
+        errno = number;
+    }
+    return number > 0;
 }

@@ -85,7 +85,7 @@ enum sl_code sl__memory_file_inspect(int fd, uint32_t *seals, uint64_t *size, st
         return sl_error_set(error, SL_E_PROTOCOL, "the descriptor that was received is not a memory file");
     }
     struct stat status;
-    if (fstat(fd, &status) != 0) {
+    if (sl__sys_fails(SL__CALL_STAT) || fstat(fd, &status) != 0) {
         return sl__system_error(error, errno, "cannot ask for the size of a memory file");
     }
     *seals = (uint32_t)found;

@@ -156,5 +156,9 @@ enum sl_code sl__packet_receive(int socket, void *memory, size_t capacity, size_
 
 bool sl__packet_waiting(int socket) {
     struct pollfd entry = {.fd = socket, .events = POLLIN};
-    return poll(&entry, 1, 0) > 0;
+    int found;
+    do {
+        found = sl__sys_fails(SL__CALL_POLL) ? -1 : poll(&entry, 1, 0);
+    } while (found < 0 && errno == EINTR);
+    return found > 0;
 }

@@ -38,14 +38,14 @@ enum sl_code sl__path_resolve(const char *path, char **resolved, struct sl_error
 }
 
 enum sl_code sl__file_remove(const char *path, struct sl_error *error) {
-    if (unlink(path) != 0 && errno != ENOENT) {
+    if ((sl__sys_fails(SL__CALL_FILE) || unlink(path) != 0) && errno != ENOENT) {
         return sl__system_error(error, errno, "cannot remove \"%s\"", path);
     }
     return SL_OK;
 }
 
 enum sl_code sl__link_make(const char *target, const char *path, struct sl_error *error) {
-    if (symlink(target, path) != 0) {
+    if (sl__sys_fails(SL__CALL_FILE) || symlink(target, path) != 0) {
         if (errno == EEXIST) {
             return sl_error_set(error, SL_E_INVALID_ARGUMENT, "\"%s\" is there already", path);
         }
@@ -134,7 +134,7 @@ enum sl_code sl__file_open(const char *path, bool writable, int *fd, uint64_t *s
 
 enum sl_code sl__file_size(int fd, uint64_t *size, struct sl_error *error) {
     struct stat status;
-    if (fstat(fd, &status) != 0) {
+    if (sl__sys_fails(SL__CALL_STAT) || fstat(fd, &status) != 0) {
         return sl__system_error(error, errno, "cannot ask for the size of a file");
     }
     *size = status.st_size > 0 ? (uint64_t)status.st_size : 0;

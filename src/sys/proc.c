@@ -16,14 +16,15 @@
 #define COUNTERS_MAX 32768 /* bytes of a file of counters; /proc/vmstat has 4 KiB */
 
 bool sl__proc_read(const char *path, char *text, size_t capacity) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = sl__sys_fails(SL__CALL_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return false;
     }
     size_t used = 0;
-    ssize_t got = 0;
-    while (used < capacity - 1 &&
-           ((got = read(fd, text + used, capacity - 1 - used)) > 0 || (got < 0 && errno == EINTR))) {
+    ssize_t got = 1;
+    while (used < capacity - 1 && (got > 0 || (got < 0 && errno == EINTR))) {
+        size_t wanted = capacity - 1 - used;
+        got = sl__sys_fails_or_cuts(SL__CALL_READ, &wanted) ? -1 : read(fd, text + used, wanted);
         used += got > 0 ? (size_t)got : 0;
     }
     (void)close(fd);
@@ -32,7 +33,7 @@ bool sl__proc_read(const char *path, char *text, size_t capacity) {
 }
 
 enum sl_code sl__proc_write(const char *path, const char *text, struct sl_error *error) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = sl__sys_fails(SL__CALL_OPEN) ? -1 : open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     ssize_t put = fd >= 0 && !sl__sys_fails(SL__CALL_WRITE) ? write(fd, text, strlen(text)) : -1;
     int number = errno;
     if (fd >= 0) {

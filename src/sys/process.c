@@ -128,26 +128,27 @@ enum sl_code sl__process_reap(int pidfd, bool wait, struct sl__process_end *end,
 static bool is_marked(const char *process, const char *mark, char *buffer) {
     char path[280];
     snprintf(path, sizeof path, "/proc/%s/environ", process);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = sl__sys_fails(SL__CALL_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return false;
     }
     size_t mark_size = strlen(mark), kept = 0, total = 0;
     bool found = false;
-    ssize_t got;
-    while (!found && total < ENVIRONMENT_MAX && (got = read(fd, buffer + kept, ENVIRONMENT_READ - kept)) > 0) {
-        size_t size = kept + (size_t)got;
+    size_t got;
+    while (!found && total < ENVIRONMENT_MAX &&
+           sl__read(fd, buffer + kept, ENVIRONMENT_READ - kept, &got, NULL) == SL_OK) {
+        size_t size = kept + got;
         found = memmem(buffer, size, mark, mark_size) != NULL;
         kept = size < mark_size - 1 ? size : mark_size - 1; /* it may lie across two reads */
         memmove(buffer, buffer + size - kept, kept);
-        total += (size_t)got;
+        total += got;
     }
     sl__close(&fd);
     return found;
 }
 
 static uint32_t kill_marked_once(const char *mark, char *buffer) {
-    DIR *all = opendir("/proc");
+    DIR *all = sl__sys_fails(SL__CALL_DIRECTORY) ? NULL : opendir("/proc");
     if (all == NULL) {
         return 0;
     }

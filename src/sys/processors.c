@@ -10,12 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sys/fault.h"
+
 #define GROUP_ROOT "/sys/fs/cgroup"
 #define GROUP_DEPTH_MAX 64
 
 /* Reads a small file whole; false when it cannot be had. */
 static bool read_text(const char *path, char *text, size_t capacity) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = sl__sys_fails(SL__CALL_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return false;
     }

@@ -213,7 +213,10 @@ enum sl_code sl__spawn(const struct sl__spawn *spawn, pid_t *pid, int *pidfd, st
     }
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t stack_size = page + STACK_SIZE;
-    char *stack = mmap(NULL, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    char *stack = MAP_FAILED;
+    if (!sl__sys_fails(SL__CALL_STACK)) {
+        stack = mmap(NULL, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    }
     if (stack == MAP_FAILED) {
         return sl__system_error(error, errno, "cannot get a stack for starting \"%s\"", spawn->program);
     }

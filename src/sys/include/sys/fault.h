@@ -8,6 +8,7 @@
 #define SLITHER_SYS_FAULT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum sl__sys_call {
@@ -37,8 +38,17 @@ enum sl__sys_call {
     SL__CALL_EPOLL_CTL,
     SL__CALL_EVENTFD,
     SL__CALL_TIMERFD,
+    SL__CALL_OPEN,  /* of files that exist by themselves: /dev/null, /proc, /sys */
+    SL__CALL_FCNTL, /* flags of descriptors */
+    SL__CALL_STAT,
+    SL__CALL_STACK, /* mmap of a stack for a new process */
+    SL__CALL_POLL,
+    SL__CALL_RANDOM,
     SL__CALL_COUNT_
 };
+
+/* Instead of an errno, for READ and WRITE: the call succeeds with one byte. */
+#define SL__FAULT_SHORT (-1)
 
 #ifdef SL__SYS_FAULTS
 /** The call after `after_count` further ones of that kind fails with `number`; `number` 0 takes an earlier order back. */
@@ -52,9 +62,16 @@ uint32_t sl__sys_call_count(enum sl__sys_call call);
 
 /* For the room itself: true with errno set when this call is to fail. */
 bool sl__sys_fails(enum sl__sys_call call);
+/* The same; `*size` becomes 1 when it is to be short. */
+bool sl__sys_fails_or_cuts(enum sl__sys_call call, size_t *size);
 #else
 static inline bool sl__sys_fails(enum sl__sys_call call) {
     (void)call;
+    return false;
+}
+static inline bool sl__sys_fails_or_cuts(enum sl__sys_call call, size_t *size) {
+    (void)call;
+    (void)size;
     return false;
 }
 #endif
