@@ -12,7 +12,7 @@
 #define KEYS 100000u
 #define GETS 200000u
 #define MANY 100u
-#define WORKER_GETS 20000u
+#define WORKER_GETS 100000u
 #define WORKER_PUTS 2000u
 #define ROWS 1000000u
 #define READ_SECONDS 0.5
@@ -42,10 +42,16 @@ static void put_item(struct sl_writer *writer, uint64_t index) {
                 "put");
 }
 
+/* The id is the first member. Looking at more would measure the reading of maps, which is not what the rows are about. */
 static uint64_t read_id(struct sl_value value) {
-    struct sl_value entry;
+    struct sl_iter iter;
+    struct sl_value key, entry;
+    const char *name;
+    size_t size;
     uint64_t id;
-    if (sl_value_get(value, "id", &entry) != SL_OK || sl_value_uint(entry, &id) != SL_OK) {
+    if (sl_iter_init(&iter, value) != SL_OK || !sl_iter_next(&iter, &key, &entry) ||
+        sl_value_str(key, &name, &size) != SL_OK || size != 2 || memcmp(name, "id", 2) != 0 ||
+        sl_value_uint(entry, &id) != SL_OK) {
         bench_die("a row is not a map with an id");
     }
     return id;
@@ -104,22 +110,40 @@ static void close_store(struct bench *bench) {
 
 /* ---- by this program ------------------------------------------------------------------------------------------------ */
 
-static void round_get(struct bench *bench) {
-    struct sl_error error = SL_ERROR_INIT;
-    struct sl_writer memory;
-    uint32_t count = bench_count(bench, GETS);
-    struct sl_key *memories = calloc(count, sizeof memories[0]);
+#define KEY_BYTES_MAX 16 /* of "item-99999" */
+
+/* Keys that lie close together, as a program that uses them has them. */
+static struct sl_value *draw_keys(uint32_t count, uint64_t *sum) {
     struct sl_value *keys = calloc(count, sizeof keys[0]);
-    uint64_t expected = 0, sum = 0;
-    if (memories == NULL || keys == NULL) {
+    uint8_t *bytes = malloc((size_t)count * KEY_BYTES_MAX);
+    struct sl_key memory;
+    if (keys == NULL || bytes == NULL) {
         bench_die("no memory for %u keys", count);
     }
     random_state = SEED;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t drawn = draw();
-        expected += drawn;
-        keys[i] = key_of(&memories[i], drawn);
+        struct sl_value key = key_of(&memory, drawn);
+        *sum += drawn;
+        if (key.size > KEY_BYTES_MAX) {
+            bench_die("a key has %zu bytes", key.size);
+        }
+        keys[i] = (struct sl_value){memcpy(bytes + (size_t)i * KEY_BYTES_MAX, key.data, key.size), key.size};
     }
+    return keys;
+}
+
+static void free_keys(struct sl_value *keys) {
+    free((void *)(uintptr_t)keys[0].data);
+    free(keys);
+}
+
+static void round_get(struct bench *bench) {
+    struct sl_error error = SL_ERROR_INIT;
+    struct sl_writer memory;
+    uint32_t count = bench_count(bench, GETS);
+    uint64_t expected = 0, sum = 0;
+    struct sl_value *keys = draw_keys(count, &expected);
     sl_writer_init(&memory, NULL);
     uint64_t start_ns = bench_now_ns();
     for (uint32_t i = 0; i < count; i++) {
@@ -129,8 +153,7 @@ static void round_get(struct bench *bench) {
     }
     uint64_t ns = bench_now_ns() - start_ns;
     sl_writer_finish(&memory);
-    free(memories);
-    free(keys);
+    free_keys(keys);
     if (sum != expected) {
         bench_die("get: wrong sum");
     }
@@ -140,26 +163,21 @@ static void round_get(struct bench *bench) {
 static void round_get_many(struct bench *bench) {
     struct sl_error error = SL_ERROR_INIT;
     struct sl_writer memory;
-    static struct sl_key memories[MANY];
-    struct sl_value keys[MANY], values[MANY];
+    struct sl_value values[MANY];
     uint32_t count = bench_count(bench, GETS / MANY);
-    uint64_t expected = 0, sum = 0, ns = 0;
-    random_state = SEED;
+    uint64_t expected = 0, sum = 0;
+    struct sl_value *keys = draw_keys(count * MANY, &expected);
     sl_writer_init(&memory, NULL);
+    uint64_t start_ns = bench_now_ns();
     for (uint32_t call = 0; call < count; call++) {
-        for (uint32_t i = 0; i < MANY; i++) {
-            uint32_t drawn = draw();
-            expected += drawn;
-            keys[i] = key_of(&memories[i], drawn);
-        }
-        uint64_t start_ns = bench_now_ns();
-        bench_check(sl_table_get_many(table, keys, MANY, &memory, values, &error), &error, "get_many");
+        bench_check(sl_table_get_many(table, keys + call * MANY, MANY, &memory, values, &error), &error, "get_many");
         for (uint32_t i = 0; i < MANY; i++) {
             sum += read_id(values[i]);
         }
-        ns += bench_now_ns() - start_ns;
     }
+    uint64_t ns = bench_now_ns() - start_ns;
     sl_writer_finish(&memory);
+    free_keys(keys);
     if (sum != expected) {
         bench_die("get_many: wrong sum");
     }
@@ -246,9 +264,10 @@ static void open_workers(struct bench *bench, uint32_t worker_count) {
     bench_check(sl_pool_create(bench->runtime, &options, &bench->pool, &error), &error, "pool");
 }
 
+/* The first gets have the pages of the map mapped into the worker. */
 static void open_one(struct bench *bench) {
     open_workers(bench, 1);
-    call_workers(bench, "stores:get", 200, 1);
+    call_workers(bench, "stores:get", bench_count(bench, WORKER_GETS), 1);
 }
 
 static void round_worker_get(struct bench *bench) {
