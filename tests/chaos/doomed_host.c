@@ -46,7 +46,7 @@ struct caller {
 static void *call_family(void *context) {
     struct caller *caller = context;
     for (int i = 0; i < 4; i++) {
-        call(caller->pool, "chaos_family:family", draw_below(&caller->random, 5), 0);
+        call(caller->pool, "chaos_family:family", draw_below(&caller->random, 7), 0);
     }
     call(caller->pool, "chaos_family:stuck", 1000, 100 + draw_below(&caller->random, 300));
     return NULL;

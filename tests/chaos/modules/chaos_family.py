@@ -5,12 +5,16 @@ import os
 import subprocess
 import time
 
+MARK = "SLITHER_CHAOS_MARK=" + os.environ.get("SLITHER_CHAOS_MARK", "none")
+HOP = 'sleep 0.02; setsid -f sh -c "$0" "$0"'
 WAYS = (
     ["sleep", "1000"],
     ["setsid", "sleep", "1000"],
     ["setsid", "-f", "sleep", "1000"],  # its parent has ended: the system, or a subreaper, has it
     ["sh", "-c", "trap '' HUP INT QUIT TERM; setsid -f sleep 1000; sleep 1000; sleep 1000"],
     ["setsid", "-f", "sh", "-c", "setsid -f sleep 1000; while :; do sleep 0.01; done"],
+    ["env", "-i", "setsid", "-f", "/bin/sh", "-c", ": %s; while :; do sleep 0.1; done" % MARK],  # known by its command only
+    ["setsid", "-f", "sh", "-c", HOP, HOP],  # another process and another session 50 times a second
 )
 
 
