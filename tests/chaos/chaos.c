@@ -34,7 +34,7 @@ void site_open(struct site *site, const struct sl_pool_options *options) {
         sl_pool_create(site->runtime, options, &site->pool, &error) != SL_OK) {
         fail_msg("%s: %s\n%s", sl_code_name(error.code), error.message, error.traceback != NULL ? error.traceback : "");
     }
-    site->worker_max = options->worker_count;
+    site->worker_max = options->worker_max != 0 ? options->worker_max : options->worker_count;
     site->forked = options->template_use != SL_TEMPLATE_OFF;
 }
 
@@ -331,12 +331,40 @@ void consumers_join(struct consumer *consumers, uint32_t count) {
 
 /* ---- killers ----------------------------------------------------------------------------------------------------- */
 
+/* Process id of the template, when `pid` is a worker of one. */
+static int64_t template_of(int64_t pid) {
+    char path[64], text[512];
+    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
+    FILE *file = fopen(path, "r");
+    size_t length = file != NULL ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file != NULL) {
+        fclose(file);
+    }
+    text[length] = '\0';
+    const char *rest = strrchr(text, ')'); /* the name before may hold anything */
+    long parent = 0;
+    return rest != NULL && sscanf(rest + 1, " %*c %ld", &parent) == 1 && parent > 1 && parent != getpid() ? parent : 0;
+}
+
+/* A worker that is orphaned has another parent: it has to be a child of ours. */
+static bool is_child(int64_t pid) {
+    return template_of(pid) == 0;
+}
+
 static void strike(struct killer *killer) {
     static const int signals[] = {SIGKILL, SIGSEGV, SIGSTOP};
     uint32_t worker = draw_below(&killer->random, killer->site->worker_max);
     uint32_t way = draw_below(&killer->random, 100) < killer->stop_percent ? 2 : draw_below(&killer->random, 2);
     int64_t pid = sl_pool_worker_pid(killer->site->pool, worker);
     if (pid <= 0) {
+        return;
+    }
+    if (killer->templates < killer->template_max && draw_below(&killer->random, 100) < killer->template_percent) {
+        int64_t parent = template_of(pid);
+        if (parent > 0 && is_child(parent) && kill((pid_t)parent, signals[way]) == 0) {
+            killer->sent[way]++;
+            killer->templates++;
+        }
         return;
     }
     int fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
@@ -373,6 +401,40 @@ void killer_start(struct killer *killer) {
 void killer_stop(struct killer *killer) {
     atomic_store(&killer->over, true);
     pthread_join(killer->thread, NULL);
+}
+
+/* ---- sizers ------------------------------------------------------------------------------------------------------ */
+
+static void *change_size(void *context) {
+    struct sizer *sizer = context;
+    struct sl_error error = SL_ERROR_INIT;
+    for (bool over = false; !over;) {
+        over = atomic_load(&sizer->over);
+        uint32_t most = over ? sizer->site->worker_max : 1 + draw_below(&sizer->random, sizer->site->worker_max);
+        uint32_t least = over ? most : 1 + draw_below(&sizer->random, most);
+        if (sl_pool_resize(sizer->site->pool, least, most, &error) != SL_OK) {
+            snprintf(sizer->wrong, sizeof sizer->wrong, "resize to %u..%u: %.200s", least, most, error.message);
+            over = true;
+        }
+        sizer->changes++;
+        struct timespec pause = {0, 1000 * (long)draw_below(&sizer->random, 30000)};
+        nanosleep(&pause, NULL);
+    }
+    sl_error_finish(&error);
+    return NULL;
+}
+
+void sizer_start(struct sizer *sizer) {
+    atomic_store(&sizer->over, false);
+    assert_int_equal(pthread_create(&sizer->thread, NULL, change_size, sizer), 0);
+}
+
+void sizer_stop(struct sizer *sizer) {
+    atomic_store(&sizer->over, true);
+    pthread_join(sizer->thread, NULL);
+    if (sizer->wrong[0] != '\0') {
+        fail_msg("%s", sizer->wrong);
+    }
 }
 
 /* ---- what is left ------------------------------------------------------------------------------------------------ */

@@ -116,14 +116,31 @@ struct killer {
     uint64_t random;
     uint32_t pause_min_us, pause_max_us;
     uint32_t items_per_kill;
-    uint32_t stop_percent; /* SIGSTOP; the others are SIGKILL and SIGSEGV by halves */
+    uint32_t stop_percent;     /* SIGSTOP; the others are SIGKILL and SIGSEGV by halves */
+    uint32_t template_percent; /* to the parent of the worker instead, which is its template; */
+    uint32_t template_max;     /* so many times, since each further one is started after a longer delay */
     _Atomic uint64_t progress;
     _Atomic bool over;
-    uint64_t sent[3]; /* KILL, SEGV, STOP */
+    uint64_t sent[3];   /* KILL, SEGV, STOP */
+    uint64_t templates; /* of these */
     pthread_t thread;
 };
 void killer_start(struct killer *killer);
 void killer_stop(struct killer *killer);
+
+/* ---- sizers ------------------------------------------------------------------------------------------------------ */
+
+/* Changes the size of a pool again and again, between 1 and site->worker_max workers. */
+struct sizer {
+    struct site *site;
+    uint64_t random;
+    uint64_t changes;
+    char wrong[256];
+    _Atomic bool over;
+    pthread_t thread;
+};
+void sizer_start(struct sizer *sizer);
+void sizer_stop(struct sizer *sizer); /* the pool then has worker_max workers again */
 
 /* ---- what is left ------------------------------------------------------------------------------------------------ */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Minutes of everything at once, and a host that must not grow: killed, stopped and poisoned workers, large payloads, cancelled runs, runs
- * out of time, pools that come and go. Prints a line a minute and a verdict.
+ * out of time, workers that are recycled, too many and too few, templates that are killed, pools that come and go. Prints a line a minute and a verdict.
  *
  * Sampled is the moment after a round, when all of its runs have ended: resident memory of this process alone and shared with workers, live heap,
  * descriptors, memory files, processes that descend from this one. Flat means: the most in the last part of the time is no more than the most in an earlier part, and a margin.
@@ -175,7 +175,11 @@ static void round_on(struct site *site, uint64_t *random, struct totals *totals)
                             .pause_min_us = 500,
                             .pause_max_us = 20000,
                             .items_per_kill = 100,
-                            .stop_percent = 6};
+                            .stop_percent = 6,
+                            .template_percent = 2,
+                            .template_max = 1};
+    struct sizer sizer = {.site = site, .random = draw(random) | 1};
+    bool resizes = draw_below(random, 3) == 0;
     for (uint32_t i = 0; i < count; i++) {
         consumers[i].site = site;
         draw_consumer(&consumers[i], random);
@@ -184,8 +188,14 @@ static void round_on(struct site *site, uint64_t *random, struct totals *totals)
     if (kills) {
         killer_start(&killer);
     }
+    if (resizes) {
+        sizer_start(&sizer);
+    }
     consumers_start(consumers, count, &killer.progress);
     consumers_join(consumers, count);
+    if (resizes) {
+        sizer_stop(&sizer);
+    }
     if (kills) {
         killer_stop(&killer);
     }
@@ -204,6 +214,11 @@ static struct sl_pool_options draw_pool(uint64_t *random) {
     struct sl_pool_options options = site_options(1 + draw_below(random, WORKERS), draw_below(random, 3) != 0);
     options.segment_bytes = draw_below(random, 2) == 0 ? 65536 : 1 << 20;
     options.payload_cache_bytes = 4 << 20;
+    options.worker_min = 1;
+    options.worker_max = options.worker_count + draw_below(random, 3);
+    options.worker_idle_ms = 10 + draw_below(random, 1000);
+    options.recycle_batches = draw_below(random, 2) == 0 ? 0 : 5 + draw_below(random, 100);
+    options.recycle_age_ms = draw_below(random, 2) == 0 ? 0 : 50 + draw_below(random, 2000);
     return options;
 }
 
@@ -245,6 +260,8 @@ static void soak(void **state) {
     struct site site;
     struct sl_pool_options options = site_options(WORKERS, true);
     options.payload_cache_bytes = 4 << 20;
+    options.recycle_batches = 50;
+    options.recycle_jitter_percent = 50;
     site_open(&site, &options);
     printf("%6s %7s %9s %7s %9s %8s %6s", "second", "rounds", "items", "failed", "cancelled", "signals", "pools");
     for (int i = 0; i < FIGURE_COUNT; i++) {

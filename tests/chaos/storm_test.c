@@ -3,8 +3,6 @@
  * 200,000 items while random workers get SIGKILL, SIGSEGV and SIGSTOP every few milliseconds: each item ends once, each is right, and the pool
  * is as good as new afterwards. Workers that were stopped are found by the timeout of a batch.
  */
-#include <time.h>
-
 #include "chaos.h"
 
 #define ITEMS (200000 / CHAOS_SHARE)
@@ -27,46 +25,15 @@ static void calm(struct site *site) {
     assert_int_equal(stats.worker_count, site->worker_max);
 }
 
-/* Changes the size of the pool all the while. */
-struct resizer {
-    struct site *site;
-    uint64_t random, count;
-    _Atomic bool over;
-    pthread_t thread;
+struct weather {
+    uint64_t seed;
+    bool resizes;
+    uint32_t template_max;
 };
 
-static void *resize_at_random(void *context) {
-    struct resizer *resizer = context;
-    while (!atomic_load(&resizer->over)) {
-        uint32_t most = 1 + draw_below(&resizer->random, WORKERS + 2);
-        resizer->count +=
-            sl_pool_resize(resizer->site->pool, 1 + draw_below(&resizer->random, most), most, NULL) == SL_OK;
-        nanosleep(&(struct timespec){.tv_nsec = 1000 * (long)(500 + draw_below(&resizer->random, 20000))}, NULL);
-    }
-    return NULL;
-}
-
-static void resizer_start(struct resizer *resizer) {
-    assert_int_equal(pthread_create(&resizer->thread, NULL, resize_at_random, resizer), 0);
-}
-
-static void resizer_stop(struct resizer *resizer) {
-    struct sl_pool_stats stats = SL_POOL_STATS_INIT;
-    uint64_t start_ms = now_ms();
-    atomic_store(&resizer->over, true);
-    pthread_join(resizer->thread, NULL);
-    assert_int_equal(sl_pool_resize(resizer->site->pool, WORKERS, WORKERS, NULL), SL_OK);
-    do {
-        assert_true(now_ms() - start_ms < 20000);
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-        sl_pool_stats(resizer->site->pool, &stats);
-    } while (stats.worker_count != WORKERS || stats.ready_count != WORKERS);
-    print_message("%llu sizes, %llu workers replaced, %llu not needed\n", (unsigned long long)resizer->count,
-                  (unsigned long long)stats.recycle_count, (unsigned long long)stats.shrink_count);
-    assert_true(stats.recycle_count + stats.shrink_count > 0);
-}
-
-static void storm(const struct sl_pool_options *options, struct consumer *consumers, uint32_t count, uint64_t seed) {
+static void storm(const struct sl_pool_options *options, struct consumer *consumers, uint32_t count,
+                  struct weather weather) {
+    uint64_t seed = weather.seed;
     struct site site;
     site_open(&site, options); /* libuv opens two descriptors with the first loop of a process and keeps them */
     site_close(&site);
@@ -77,23 +44,24 @@ static void storm(const struct sl_pool_options *options, struct consumer *consum
                             .pause_min_us = 500,
                             .pause_max_us = 8000,
                             .items_per_kill = 150,
-                            .stop_percent = 8};
+                            .stop_percent = 8,
+                            .template_percent = 5,
+                            .template_max = weather.template_max};
+    struct sizer sizer = {.site = &site, .random = seed | 3};
     uint64_t random = seed | 1, start_ms = now_ms(), items = 0, retried = 0, requeued = 0;
     for (uint32_t i = 0; i < count; i++) {
         consumers[i].site = &site;
         consumers[i].load.salt = draw_below(&random, 1000);
     }
-    struct resizer resizer = {.site = &site, .random = seed * 3 | 1};
-    bool resizes = options->recycle_batches != 0;
-    if (resizes) {
-        resizer_start(&resizer);
-    }
     killer_start(&killer);
+    if (weather.resizes) {
+        sizer_start(&sizer);
+    }
     consumers_start(consumers, count, &killer.progress);
     consumers_join(consumers, count);
     killer_stop(&killer);
-    if (resizes) {
-        resizer_stop(&resizer);
+    if (weather.resizes) {
+        sizer_stop(&sizer);
     }
     for (uint32_t i = 0; i < count; i++) {
         items += consumers[i].ledger.count[SL_STATUS_OK];
@@ -107,6 +75,18 @@ static void storm(const struct sl_pool_options *options, struct consumer *consum
                   (unsigned long long)killer.sent[0], (unsigned long long)killer.sent[1],
                   (unsigned long long)killer.sent[2], (unsigned long long)retried, (unsigned long long)requeued);
     assert_true(kills >= (CHAOS_SHARE > 1 ? 2 : 8));
+    struct sl_pool_stats stats = SL_POOL_STATS_INIT;
+    sl_pool_stats(site.pool, &stats);
+    for (uint64_t waited_ms = now_ms(); weather.resizes && stats.ready_count != site.worker_max;) {
+        assert_true(now_ms() - waited_ms < 20000); /* as many as it was told last */
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        sl_pool_stats(site.pool, &stats);
+    }
+    assert_true(!weather.resizes || CHAOS_SHARE > 1 || (stats.recycle_count > 0 && stats.shrink_count > 0));
+    print_message("%llu sizes, %llu recycled, %llu shrunk; %llu templates killed, %llu started\n",
+                  (unsigned long long)sizer.changes, (unsigned long long)stats.recycle_count,
+                  (unsigned long long)stats.shrink_count, (unsigned long long)killer.templates,
+                  (unsigned long long)stats.template_start_count);
     calm(&site);
     site_close(&site);
     expect_no_children();
@@ -118,7 +98,7 @@ static void one_run_on_forked_workers(void **state) {
     struct sl_pool_options options = site_options(WORKERS, true);
     struct consumer consumer = {
         .kind = RUN_IN_ORDER, .load = {.count = ITEMS, .work_us = 40}, .options = consumer_options(TIMEOUT_MS)};
-    storm(&options, &consumer, 1, draw_seed());
+    storm(&options, &consumer, 1, (struct weather){.seed = draw_seed()});
 }
 
 /* Each way to consume at once, on lanes that they take from each other; large batches travel in files of their own. */
@@ -133,34 +113,37 @@ static void all_ways_to_consume_on_one_pool(void **state) {
         consumers[i].options = consumer_options(TIMEOUT_MS);
         consumers[i].options.batch_size = i % 2 == 0 ? 64 : 24;
     }
-    storm(&options, consumers, CONSUMER_KIND_COUNT, draw_seed());
+    storm(&options, consumers, CONSUMER_KIND_COUNT, (struct weather){.seed = draw_seed()});
 }
 
 static void workers_that_start_for_themselves(void **state) {
     (void)state;
     struct sl_pool_options options = site_options(WORKERS, false);
     struct consumer consumers[2] = {
-        {.kind = RUN_AS_COMPLETED, .load = {.count = ITEMS_OF_SLOW_STARTS, .work_us = 40}},
-        {.kind = PULL_STREAM, .load = {.count = ITEMS_OF_SLOW_STARTS, .work_us = 40}},
+        {.kind = RUN_AS_COMPLETED, .load = {.count = ITEMS_OF_SLOW_STARTS, .work_us = 150}},
+        {.kind = PULL_STREAM, .load = {.count = ITEMS_OF_SLOW_STARTS, .work_us = 150}},
     };
     consumers[0].options = consumers[1].options = consumer_options(TIMEOUT_MS);
-    storm(&options, consumers, 2, draw_seed());
+    storm(&options, consumers, 2, (struct weather){.seed = draw_seed()});
 }
 
-/* They are killed while they start, take over, leave, and are not wanted any more. */
-static void workers_that_are_replaced_and_more_and_fewer(void **state) {
+/* Workers come and go for all reasons at once: they are killed, have done enough, are too many or too few; and so do the templates. */
+static void on_pools_that_change(void **state) {
     (void)state;
     struct sl_pool_options options = site_options(WORKERS, true);
+    options.worker_min = 1;
+    options.worker_max = WORKERS + 2;
+    options.worker_idle_ms = 20;
     options.recycle_batches = 4;
-    options.recycle_age_ms = 100;
-    options.worker_idle_ms = 5;
+    options.recycle_jitter_percent = 50;
     struct consumer consumers[CONSUMER_KIND_COUNT] = {{0}};
     for (uint32_t i = 0; i < CONSUMER_KIND_COUNT; i++) {
         consumers[i].kind = (enum consumer_kind)i;
-        consumers[i].load = (struct load){.count = ITEMS / 12, .work_us = 40};
+        consumers[i].load = (struct load){.count = ITEMS / 10, .work_us = 40};
         consumers[i].options = consumer_options(TIMEOUT_MS);
     }
-    storm(&options, consumers, CONSUMER_KIND_COUNT, draw_seed());
+    struct weather weather = {.seed = draw_seed(), .resizes = true, .template_max = 2};
+    storm(&options, consumers, CONSUMER_KIND_COUNT, weather);
 }
 
 int main(void) {
@@ -168,7 +151,7 @@ int main(void) {
         cmocka_unit_test(one_run_on_forked_workers),
         cmocka_unit_test(all_ways_to_consume_on_one_pool),
         cmocka_unit_test(workers_that_start_for_themselves),
-        cmocka_unit_test(workers_that_are_replaced_and_more_and_fewer),
+        cmocka_unit_test(on_pools_that_change),
     };
     return cmocka_run_group_tests_name("storm", tests, NULL, NULL);
 }
