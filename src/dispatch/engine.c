@@ -236,7 +236,7 @@ static void look_at_control(struct sl__run *run, uint64_t now) {
         now >= run->first_acquire_ns + (uint64_t)run->options.acquire_timeout_ms * 1000000) {
         (void)sl_error_set(&error, SL_E_POOL_EXHAUSTED,
                            "no lane became free within acquire_timeout_ms, %u ms; all %u are in use or starting",
-                           run->options.acquire_timeout_ms, run->seat_capacity);
+                           run->options.acquire_timeout_ms, run->pool_capacity);
         sl__run_end(run, SL__STOPPING, &error);
     }
     sl_error_finish(&error);

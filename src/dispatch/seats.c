@@ -30,10 +30,10 @@
 #define ASK_AGAIN_NS 5000000 /* how soon a run that has lanes asks for one more */
 
 static uint32_t depth(const struct sl__run *run) {
-    if (run->options.max_in_flight <= run->seat_capacity) {
+    if (run->options.max_in_flight <= run->pool_capacity) {
         return 1;
     }
-    uint32_t share = (run->options.max_in_flight + run->seat_capacity - 1) / run->seat_capacity;
+    uint32_t share = (run->options.max_in_flight + run->pool_capacity - 1) / run->pool_capacity;
     uint32_t bound = run->batch_ns < SHORT_BATCH_NS ? DEPTH_SHORT : DEPTH_LONG;
     return SL_MIN(share, bound);
 }

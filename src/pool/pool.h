@@ -86,6 +86,7 @@ struct sl__place {
     uint32_t generation; /* lives so far; loop thread */
     bool wanted;
     bool wished; /* somebody waits for just this one, and it is not wanted */
+    bool extra;  /* wanted because somebody waited for any, and not ready so far */
     bool ever_ready;
     struct sl__occupant occupants[2];
     struct sl__occupant *current, *successor; /* those of the occupants, or NULL */
@@ -141,8 +142,10 @@ struct sl_pool {
     uint32_t starting_count;    /* loop thread: those that were admitted, and are not ready */
     struct sl__recycle recycle; /* loop thread */
     struct sl__timer *size_timer;
-    uint64_t tick_ns;    /* loop thread: when idle workers are counted next; UINT64_MAX: not */
-    uint64_t appoint_ns; /* loop thread: nobody is appointed before, for lack of memory */
+    struct sl__backoff grow_backoff; /* of starts that are extra */
+    uint64_t grow_ns;                /* none of them before */
+    uint64_t tick_ns;                /* loop thread: when idle workers are counted next; UINT64_MAX: not */
+    uint64_t appoint_ns;             /* loop thread: nobody is appointed before, for lack of memory */
     struct sl__task adjust_task;
     bool adjust_posted;
     uint32_t leased_count;
@@ -179,6 +182,11 @@ void sl__size_wish(struct sl_pool *pool, uint32_t worker);
 void sl__size_due(struct sl__incarnation *incarnation, enum sl__recycle_reason reason);
 /* With the lock: it is not the current one any more, and ends when its lease has come back. */
 void sl__size_retire(struct sl__occupant *occupant);
+/*
+ * With the lock: one that was started on top of those that there must be could not get ready. True: then it is not wanted, for now; the others
+ * are there, and this says nothing about them.
+ */
+bool sl__size_spare(struct sl__occupant *occupant);
 /* Its memory has been measured. */
 void sl__size_sampled(struct sl__occupant *occupant, uint64_t rss_bytes);
 /* Starts what is wanted and not there, stops what is there and not wanted. Not from a callback of a worker. */

@@ -198,6 +198,24 @@ void sl__size_retire(struct sl__occupant *occupant) {
     sl__size_look(pool);
 }
 
+bool sl__size_spare(struct sl__occupant *occupant) {
+    struct sl__place *place = occupant->place;
+    struct sl_pool *pool = place->pool;
+    if (occupant->role != SL__ROLE_CURRENT || !place->extra || pool->wanted_count <= pool->worker_min ||
+        !sl__breaker_closed(&pool->breaker)) {
+        return false;
+    }
+    uint64_t delay_ms = sl__backoff_next(&pool->grow_backoff, pool->restart_backoff_ms, false);
+    pool->grow_ns = sl__clock_now_ns() + SL_MAX(delay_ms, SL_MAX(pool->restart_backoff_ms, 1u)) * NS_PER_MS;
+    place->wanted = place->extra = false;
+    pool->wanted_count--;
+    place->current = NULL;
+    occupant->role = SL__ROLE_LEAVING;
+    sl__allot_ring_all(&pool->allot); /* who waits for just this one has to say so again */
+    sl__size_look(pool);
+    return true;
+}
+
 void sl__size_sampled(struct sl__occupant *occupant, uint64_t rss_bytes) {
     pthread_mutex_t *lock = &occupant->place->pool->lock;
     pthread_mutex_lock(lock);
@@ -216,19 +234,20 @@ static void want(struct sl__place *place) {
     place->pool->wanted_count++;
 }
 
-static void want_one_more(struct sl_pool *pool) {
+static void want_one_more(struct sl_pool *pool, bool extra) {
     uint32_t i = 0;
     while (pool->places[i]->wanted) {
         i++;
     }
     SL_ASSERT(i < pool->worker_max);
     want(pool->places[i]);
+    pool->places[i]->extra = extra;
 }
 
 static void unwant(struct sl__place *place) {
     struct sl_pool *pool = place->pool;
     SL_ASSERT(place->wanted);
-    place->wanted = false;
+    place->wanted = place->extra = false;
     pool->wanted_count--;
     pool->stats.shrink_count++;
     if (place->current != NULL) {
@@ -247,7 +266,7 @@ static void follow_bounds(struct sl_pool *pool) {
         }
     }
     while (pool->wanted_count < pool->worker_min) {
-        want_one_more(pool);
+        want_one_more(pool, false);
     }
 }
 
@@ -258,7 +277,8 @@ static void count_present(struct sl_pool *pool) {
     }
 }
 
-static void grant_wishes(struct sl_pool *pool) {
+/* When it has to be looked at again, at the latest. */
+static uint64_t grant_wishes(struct sl_pool *pool, uint64_t now_ns) {
     if (pool->place_wished) {
         pool->place_wished = false;
         for (uint32_t i = 0; i < pool->place_count; i++) {
@@ -271,10 +291,15 @@ static void grant_wishes(struct sl_pool *pool) {
     }
     /* One at a time: when it is ready the line may be gone. */
     bool wished = pool->wished || sl__allot_short(&pool->allot);
-    pool->wished = false;
-    if (wished && pool->wanted_count < pool->worker_max && pool->present_count >= pool->wanted_count) {
-        want_one_more(pool);
+    bool grows = pool->wanted_count < pool->worker_max && pool->present_count >= pool->wanted_count;
+    if (wished && grows && now_ns < pool->grow_ns) {
+        return pool->grow_ns;
     }
+    pool->wished = false;
+    if (wished && grows) {
+        want_one_more(pool, true);
+    }
+    return UINT64_MAX;
 }
 
 static void count_idle(struct sl_pool *pool) {
@@ -402,9 +427,9 @@ void sl__size_adjust(struct sl_pool *pool) {
     if (starts && pool->phase == SL__POOL_OPEN) {
         follow_bounds(pool);
         count_present(pool);
-        grant_wishes(pool);
+        again_ns = grant_wishes(pool, now_ns);
         follow_idleness(pool, now_ns);
-        again_ns = pool->tick_ns;
+        again_ns = SL_MIN(again_ns, pool->tick_ns);
     }
     uint32_t place_count = pool->place_count;
     for (uint32_t i = 0; works && i < place_count; i++) {

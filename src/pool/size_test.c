@@ -273,8 +273,8 @@ static void no_more_start_than_may(void **unused) {
 
 /* ---- growing and shrinking ------------------------------------------------------------------------------------ */
 
-static struct sl_pool_options elastic(uint32_t worker_min, uint32_t worker_max, uint32_t idle_ms) {
-    struct sl_pool_options options = scripted(worker_min, SERVE);
+static struct sl_pool_options elastic(uint32_t worker_min, uint32_t worker_max, uint32_t idle_ms, const char *script) {
+    struct sl_pool_options options = scripted(worker_min, script);
     options.worker_min = worker_min;
     options.worker_max = worker_max;
     options.worker_idle_ms = idle_ms;
@@ -284,7 +284,7 @@ static struct sl_pool_options elastic(uint32_t worker_min, uint32_t worker_max, 
 static void a_pool_grows_for_who_waits_and_shrinks_when_idle(void **unused) {
     (void)unused;
     struct sl_runtime *runtime = open_runtime();
-    struct sl_pool_options options = elastic(1, 3, 40);
+    struct sl_pool_options options = elastic(1, 3, 40, SERVE);
     struct sl_pool *pool = open_pool(runtime, &options);
     assert_int_equal(stats_of(pool).worker_count, 1);
     assert_int_equal(stats_of(pool).worker_max, 3);
@@ -314,10 +314,66 @@ static void a_pool_grows_for_who_waits_and_shrinks_when_idle(void **unused) {
     close_runtime(runtime);
 }
 
+static void a_start_that_was_extra_opens_no_circuit(void **unused) {
+    (void)unused;
+    struct sl_runtime *runtime = open_runtime();
+    struct sl_pool_options options =
+        elastic(1, 2, 1, SERVE "|config;exit=3|config;failed=import_failed|config;exit=3|" SERVE);
+    options.start_failure_max = 2;
+    options.restart_max = 0;
+    options.restart_backoff_ms = 1;
+    struct sl_pool *pool = open_pool(runtime, &options);
+    struct seeker one, two;
+    struct sl__lease *first, *second;
+    seeker_init(&one);
+    seeker_init(&two);
+    assert_int_equal(seek(pool, &one, 0, &first, NULL), SL_OK);
+    assert_int_equal(seek(pool, &two, SL__ANY_WORKER, &second, NULL), SL_OK);
+    sl__pool_release(pool, second, 1);
+    AWAIT(stats_of(pool).worker_count == 1);
+    /* The next three lives of the second worker are none; it is wanted as long as somebody waits. */
+    assert_int_equal(seek(pool, &two, SL__ANY_WORKER, &second, NULL), SL_OK);
+    assert_int_equal(second->worker, 1);
+    assert_int_equal(second->generation, 5);
+    struct sl_pool_stats stats = stats_of(pool);
+    assert_int_equal(stats.start_failure_count, 3);
+    assert_int_equal(stats.circuit_open_count, 0);
+    assert_int_equal(stats.death_count, 0);
+    sl__pool_release(pool, first, 1);
+    sl__pool_release(pool, second, 1);
+    sl_pool_destroy(pool);
+    close_runtime(runtime);
+}
+
+/* Nobody else can do it: so the circuit has to say that it cannot be done. */
+static void a_worker_that_is_needed_and_does_not_start_opens_it(void **unused) {
+    (void)unused;
+    struct sl_runtime *runtime = open_runtime();
+    struct sl_pool_options options = elastic(1, 2, 1, SERVE "|config;exit=3");
+    options.start_failure_max = 3;
+    options.restart_backoff_ms = 1;
+    options.circuit_cooldown_ms = 30000;
+    struct sl_pool *pool = open_pool(runtime, &options);
+    struct seeker one, two;
+    struct sl__lease *first, *second;
+    struct sl_error error = SL_ERROR_INIT;
+    seeker_init(&one);
+    seeker_init(&two);
+    assert_int_equal(seek(pool, &one, 0, &first, NULL), SL_OK);
+    assert_int_equal(seek(pool, &two, 1, &second, NULL), SL_OK);
+    sl__pool_release(pool, second, 1);
+    AWAIT(stats_of(pool).worker_count == 1);
+    assert_int_equal(seek(pool, &two, 1, &second, &error), SL_E_CIRCUIT_OPEN);
+    sl_error_finish(&error);
+    sl__pool_release(pool, first, 0);
+    sl_pool_destroy(pool);
+    close_runtime(runtime);
+}
+
 static void a_busy_worker_is_not_idle(void **unused) {
     (void)unused;
     struct sl_runtime *runtime = open_runtime();
-    struct sl_pool_options options = elastic(1, 2, 1);
+    struct sl_pool_options options = elastic(1, 2, 1, SERVE);
     struct sl_pool *pool = open_pool(runtime, &options);
     struct seeker one, two;
     struct sl__lease *first, *second;
@@ -339,7 +395,7 @@ static void a_busy_worker_is_not_idle(void **unused) {
 static void waiters_in_a_line_make_it_grow_to_its_bound(void **unused) {
     (void)unused;
     struct sl_runtime *runtime = open_runtime();
-    struct sl_pool_options options = elastic(1, 4, 60000);
+    struct sl_pool_options options = elastic(1, 4, 60000, SERVE);
     struct sl_pool *pool = open_pool(runtime, &options);
     struct seeker seekers[6];
     struct sl__lease *leases[6];
@@ -365,7 +421,7 @@ static void waiters_in_a_line_make_it_grow_to_its_bound(void **unused) {
 static void a_worker_that_is_waited_for_by_name_is_started(void **unused) {
     (void)unused;
     struct sl_runtime *runtime = open_runtime();
-    struct sl_pool_options options = elastic(1, 4, 60000);
+    struct sl_pool_options options = elastic(1, 4, 60000, SERVE);
     struct sl_pool *pool = open_pool(runtime, &options);
     struct seeker seeker;
     struct sl__lease *lease;
@@ -386,7 +442,7 @@ static void a_pool_can_be_closed_while_it_grows(void **unused) {
     (void)unused;
     for (int i = 0; i < 10; i++) {
         struct sl_runtime *runtime = open_runtime();
-        struct sl_pool_options options = elastic(1, 8, 60000);
+        struct sl_pool_options options = elastic(1, 8, 60000, SERVE);
         options.start_parallel_max = 1 + (uint32_t)i % 3;
         struct sl_pool *pool = open_pool(runtime, &options);
         assert_int_equal(sl_pool_resize(pool, 8, 8, NULL), SL_OK);
@@ -473,7 +529,7 @@ static void bounds_of_resize_are_checked_and_lanes_are_accounted_for(void **unus
     struct sl_error error = SL_ERROR_INIT;
     runtime_options.lane_max = 5;
     assert_int_equal(sl_runtime_create(&runtime_options, &runtime, &error), SL_OK);
-    struct sl_pool_options options = elastic(1, 3, 1000);
+    struct sl_pool_options options = elastic(1, 3, 1000, SERVE);
     struct sl_pool *pool = open_pool(runtime, &options), *other = NULL;
     assert_int_equal(sl_pool_resize(NULL, 1, 1, &error), SL_E_INVALID_ARGUMENT);
     assert_int_equal(sl_pool_resize(pool, 0, 1, &error), SL_E_INVALID_ARGUMENT);
@@ -524,7 +580,7 @@ static void options_that_contradict_each_other_are_refused(void **unused) {
 static void ping_pong(void **unused) {
     (void)unused;
     struct sl_runtime *runtime = open_runtime();
-    struct sl_pool_options options = elastic(1, 4, 5);
+    struct sl_pool_options options = elastic(1, 4, 5, SERVE);
     options.recycle_batches = 5;
     options.stop_timeout_ms = 5000;
     struct sl_pool *pool = open_pool(runtime, &options);
@@ -578,6 +634,8 @@ int main(void) {
         cmocka_unit_test(starts_are_bounded_and_go_on),
         cmocka_unit_test(no_more_start_than_may),
         cmocka_unit_test(a_pool_grows_for_who_waits_and_shrinks_when_idle),
+        cmocka_unit_test(a_start_that_was_extra_opens_no_circuit),
+        cmocka_unit_test(a_worker_that_is_needed_and_does_not_start_opens_it),
         cmocka_unit_test(a_busy_worker_is_not_idle),
         cmocka_unit_test(waiters_in_a_line_make_it_grow_to_its_bound),
         cmocka_unit_test(a_worker_that_is_waited_for_by_name_is_started),

@@ -72,6 +72,10 @@ static void worker_ready(void *context, uint32_t worker, const struct sl__life *
     if (occupant->role == SL__ROLE_SUCCESSOR) {
         take_over(occupant);
     }
+    if (place->extra) {
+        place->extra = false;
+        pool->grow_backoff = (struct sl__backoff){0};
+    }
     SL_ASSERT(occupant->role == SL__ROLE_CURRENT);
     sl__allot_put(&pool->allot, worker);
     sl__breaker_ready(pool);
@@ -183,6 +187,9 @@ static uint64_t decide(struct sl__occupant *occupant, const struct sl__death *de
             note_failure(pool, &death->error);
         }
         pthread_cond_broadcast(&pool->changed);
+        return SL__NO_RESTART;
+    }
+    if (!death->was_ready && pool->phase == SL__POOL_OPEN && sl__size_spare(occupant)) {
         return SL__NO_RESTART;
     }
     bool blameless = incarnation != NULL && incarnation->killed && incarnation->blameless;
