@@ -69,6 +69,7 @@ ROWS = [
     Row("store_get_python", "us", "store_get_worker", "manager get", MANAGER, 30, rounds=5),
     Row("store_get_redis", "us", "store_get_worker", "redis get", REDIS, 15, rounds=5, needs="redis", program="redis-server"),
     Row("store_put", "us", "store_put", "manager put", MANAGER, 5, rounds=5),
+    Row("view_call", "us", "view_call", "server view_call", "multiprocessing Manager method", 2.5),
     # Beyond what was asked for: other contracts, other ways to hand over the same payload, other peers.
     Row("map_small_each", "items/s", "map_small_each", "executor map_small", f"{EXECUTOR}.map", rounds=5),
     Row("map_small_pool", "items/s", "map_small", "pool map_small", f"{POOL}.map", rounds=5),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROWS = ["call_rtt", "call_rtt_floor", "call_rtt_pool", "map_small", "map_large_batch", "map_small_each", "bytes_1mib",
-        "bytes_1mib_refilled", "bytes_1mib_copied", "stream_rss", "pool_start", "idle_cpu"]
+        "bytes_1mib_refilled", "bytes_1mib_copied", "stream_rss", "pool_start", "idle_cpu", "view_call"]
 KEYS = ["name", "unit", "ours", "peer", "peer_name", "ratio"]
 MARKS = "text\n<!-- bench:begin all -->\nold\n<!-- bench:end -->\nmore\n"
 

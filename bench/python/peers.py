@@ -145,6 +145,28 @@ def call_learn(name, item):
     return getattr(learn, name)(item)
 
 
+class Scores:
+    def score(self, id):
+        return {"id": id, "score": id * 2.0}
+
+
+class Server:
+    """A method of an object in the server process of a multiprocessing manager."""
+
+    def __init__(self):
+        from multiprocessing.managers import BaseManager
+
+        class ScoresManager(BaseManager):
+            pass
+        ScoresManager.register("Scores", Scores)
+        self.manager = ScoresManager()
+        self.manager.start()
+        self.scores = self.manager.Scores()
+
+    def close(self):
+        self.manager.shutdown()
+
+
 def meet(barrier_seconds):
     """Keeps a worker busy, so that the executor has to start another one for the next call."""
     import os
@@ -292,6 +314,28 @@ class Peak:
         return [peak / 1024]
 
 
+class ViewCall:
+    """A call from a client process to the one that has the object, as our workers call their host."""
+
+    def __init__(self, peer, divisor):
+        self.peer = peer()
+        self.count = max(1, 1000 // divisor)
+        self.measure(max(1, CALLS_WARM // divisor))
+
+    def measure(self, count):
+        samples = []
+        for i in range(count):
+            start = time.perf_counter_ns()
+            result = self.peer.scores.score(id=i)
+            samples.append(time.perf_counter_ns() - start)
+            if result["score"] != 2 * i:
+                raise SystemExit(f"wrong result: {result!r}")
+        return [median(samples) / 1e3]
+
+    def round(self):
+        return self.measure(self.count)
+
+
 class LearnerStart:
     """Until all workers have done their imports: it starts one for each call that finds no idle one."""
 
@@ -340,9 +384,9 @@ class Recovery:
 KINDS = {
     "call_rtt": Calls, "pool_start": Start, "map_small": Map, "map_large_batch": LargeMap, "bytes_1mib": Bytes,
     "array_64mib": Array, "array_64mib_shm": SharedArray, "stream_peak": Peak, "crash_recovery": Recovery,
-    "pool_start_8_sklearn": LearnerStart,
+    "pool_start_8_sklearn": LearnerStart, "view_call": ViewCall,
 }
-PEERS = {"learner": Learner, "executor": Executor, "pool": Pool, "joblib": Joblib, "mpire": Mpire}
+PEERS = {"learner": Learner, "executor": Executor, "pool": Pool, "joblib": Joblib, "mpire": Mpire, "server": Server}
 
 
 def main():
