@@ -22,7 +22,6 @@
 #include "sys/descriptor.h"
 #include "sys/memory_file.h"
 #include "sys/packet.h"
-#include "sys/process.h"
 #include "upcall/call.h"
 #include "wire/writer.h"
 
@@ -42,19 +41,19 @@ struct waiting {
 /* By nature once a process, as the life of the worker is. */
 static struct {
     int fd; /* -1: none */
-    pid_t pid;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
     bool reading; /* a thread is */
     bool ended;   /* the host has closed its end */
     uint64_t last_number;
     struct waiting *first;
-    uint8_t packet[SL__CALL_PACKET_MAX]; /* of the thread that is reading */
+    struct sl__spin spin; /* of the thread that is reading, as is the next */
+    uint8_t packet[SL__CALL_PACKET_MAX];
 } calls = {.fd = -1, .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 void sl__calls_open(int fd) {
     calls.fd = fd;
-    calls.pid = sl__process_id();
+    sl__spin_init(&calls.spin);
     const struct timeval patience = {.tv_usec = SIGNALS_MS * 1000};
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience); /* else a signal may be noticed late */
 }
@@ -89,7 +88,7 @@ static PyObject *raise_text(struct sl__state *state, enum sl_code code, const ch
 
 static bool usable(struct sl__state *state) {
     const struct sl__life *life = sl__life();
-    if (SL_UNLIKELY(life->forked || (calls.fd >= 0 && sl__process_id() != calls.pid)))
+    if (SL_UNLIKELY(life->forked))
         raise_text(state, SL_E_UNSUPPORTED,
                    "views cannot be called in a child process that a worker has forked: the host knows only the "
                    "worker; call the view there, and pass the result on");
@@ -228,6 +227,23 @@ static void deliver(size_t size, int fd) {
     }
 }
 
+/* Without the lock, by the thread that reads. A view is often answered before this process could be put to sleep. */
+static enum sl_code receive(size_t *size, int *fd) {
+    struct sl__spin_turn turn;
+    size_t fd_count;
+    if (sl__spin_begin(&calls.spin, &turn)) {
+        enum sl_code code = SL_E_AGAIN;
+        while (code == SL_E_AGAIN && sl__spin_goes_on(&turn))
+            code = sl__packet_receive(calls.fd, calls.packet, sizeof calls.packet, size, fd, 1, &fd_count,
+                                      SL__PACKET_NOWAIT, NULL);
+        sl__spin_end(&calls.spin, code != SL_E_AGAIN);
+        if (code != SL_E_AGAIN)
+            return code;
+    }
+    return sl__packet_receive(calls.fd, calls.packet, sizeof calls.packet, size, fd, 1, &fd_count, SL__PACKET_ONCE,
+                              NULL);
+}
+
 /* With the lock held. False: not for SIGNALS_MS. */
 static bool await_change(void) {
     struct timespec until;
@@ -248,10 +264,9 @@ static bool read_replies(struct waiting *waiting) {
         }
         calls.reading = true;
         pthread_mutex_unlock(&calls.lock);
-        size_t size, fd_count;
+        size_t size;
         int fd = -1;
-        enum sl_code code = sl__packet_receive(calls.fd, calls.packet, sizeof calls.packet, &size, &fd, 1, &fd_count,
-                                               SL__PACKET_ONCE, NULL);
+        enum sl_code code = receive(&size, &fd);
         pthread_mutex_lock(&calls.lock);
         calls.reading = false;
         if (code == SL_OK)

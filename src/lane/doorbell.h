@@ -16,15 +16,4 @@ static inline uint32_t sl__doorbell_tail(const struct sl__segment *peer) {
 void sl__doorbell_arm(const struct sl__segment *own);
 void sl__doorbell_disarm(const struct sl__segment *own);
 
-/* Spinning: `while (sl__spin_goes_on(&turn)) if (event) hit`. */
-struct sl__spin_turn {
-    uint64_t until_ns;
-    uint32_t passes;
-};
-/* False when this wait is not to spin at all. */
-bool sl__spin_begin(struct sl__spin *spin, struct sl__spin_turn *turn);
-bool sl__spin_goes_on(struct sl__spin_turn *turn);
-/* Says how it ended: the budget adapts. */
-void sl__spin_end(struct sl__spin *spin, bool hit);
-
 #endif

@@ -34,11 +34,25 @@ static void note_late(struct sl__upcalls *home, struct sl__call *call, bool wait
     late->number = call->in.number;
     late->waited = waited;
     late->running = call->view->running;
-    late->timeout_ms = call->view->options.timeout_ms;
+    late->timeout_ms = call->timeout_ms;
     if (call->view->options.concurrency == 0) {
         late->running = 0;
     }
     snprintf(late->name, sizeof late->name, "%s", call->view->options.name);
+}
+
+/* With the lock held. A view that was thought to be swift is not: others may read what its worker asks for meanwhile. */
+static void let_go(struct sl__call *call, uint64_t now, uint64_t *next_ns) {
+    uint64_t until_ns = call->began_ns + SL__HOLD_NS;
+    if (!call->holds) {
+        return;
+    }
+    if (until_ns > now) {
+        *next_ns = *next_ns == 0 ? until_ns : SL_MIN(*next_ns, until_ns);
+        return;
+    }
+    call->holds = false;
+    sl__port_again(call->port);
 }
 
 /* With the lock held. Those whose time is up; `*next_ns` is when the next one's is. */
@@ -52,6 +66,7 @@ static size_t collect_late(struct sl__upcalls *home, struct late *late, uint64_t
         for (; link != NULL; link = after) {
             struct sl__call *call = SL_CONTAINER_OF(link, struct sl__call, link);
             after = sl__list_after(lists[i], link);
+            let_go(call, now, next_ns);
             if (call->answered) {
                 continue;
             }

@@ -139,6 +139,12 @@ void sl__port_unref(struct sl__port *port) {
     }
 }
 
+void sl__port_again(struct sl__port *port) {
+    if (!port->closed) {
+        sl__ready_again(port->home->set, port->fd, port->key);
+    }
+}
+
 void sl__port_break(struct sl__port *port, const char *why) {
     if (port->closed) {
         return;

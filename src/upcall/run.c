@@ -133,9 +133,10 @@ static enum sl_code check_result(const struct sl__call *call, struct sl_writer *
     return SL_OK;
 }
 
-static enum sl_code run_view(struct sl__server *server, struct sl__call *call, uint64_t now, struct sl_value *value,
+static enum sl_code run_view(struct sl__server *server, struct sl__call *call, struct sl_value *value,
                              struct sl_error *error) {
     const struct sl_view *view = call->view;
+    uint64_t now = call->began_ns;
     struct sl_view_call shown = {
         .size = sizeof shown,
         .name = view->options.name,
@@ -173,8 +174,12 @@ static enum sl_code run_view(struct sl__server *server, struct sl__call *call, u
 /* With the lock held. */
 static void begin(struct sl__upcalls *home, struct sl__call *call) {
     call->view->running++;
+    call->began_ns = sl__clock_now_ns();
     home->stats.call_count++;
     sl__list_push_back(&home->running, &call->link);
+    if (call->holds) {
+        sl__late_watch(home, call->began_ns + SL__HOLD_NS);
+    }
 }
 
 /* With the lock held. */
@@ -208,6 +213,7 @@ static bool end(struct sl__upcalls *home, struct sl__call *call, bool failed) {
     call->view->running--;
     sl__view_release(call->view);
     call->view = NULL;
+    call->port->swift = sl__clock_now_ns() - call->began_ns < SL__SWIFT_NS;
     bool wanted = !call->answered && !call->port->closed;
     call->port->unanswered -= !call->answered;
     home->stats.failure_count += failed;
@@ -226,12 +232,17 @@ static struct sl__call *run(struct sl__server *server, struct sl__call *call) {
     struct sl_value value = {0};
     sl__error_init(&error);
     pthread_mutex_unlock(&home->lock);
-    enum sl_code code = run_view(server, call, sl__clock_now_ns(), &value, &error);
+    enum sl_code code = run_view(server, call, &value, &error);
 
     pthread_mutex_lock(&home->lock);
     bool wanted = end(home, call, code != SL_OK);
     struct sl__call *next = home->closing ? NULL : next_waiting(home);
+    server->held = call->holds ? call->port : NULL;
     if (next != NULL) {
+        if (call->holds) {
+            server->held = NULL;
+            sl__port_again(call->port);
+        }
         begin(home, next);
     } else {
         home->listeners++;

@@ -2,10 +2,14 @@
 /*
  * Threads that wait for calls and run views.
  *
- * All of them wait in one set. A socket wakes one of them (once), which takes the request out and puts the socket back at once, so
- * that a slow view of one Python thread is in no other's way; then it runs the view itself: one wake-up each way. Before a view
- * begins, another listener is seen to; so there is at least one whatever the views do, and it keeps the time. A call that finds
- * running_max views at work waits in `waiting`; whoever ends a view takes the next that may run.
+ * All of them wait in one set. A socket wakes one of them (once), which takes the request out, puts the socket back, so that a slow
+ * view of one Python thread is in no other's way, and runs the view itself: one wake-up each way. Before a view begins, another
+ * listener is seen to; so there is at least one whatever the views do, and it keeps the time. A call that finds running_max views at
+ * work waits in `waiting`; whoever ends a view takes the next that may run.
+ *
+ * Where the last view of a worker was swift its thread does not put the socket back but *holds* it: after the reply it looks for the next
+ * request for some microseconds, without a wake-up and without another thread that is woken for nothing. When the view turns out to
+ * be slow, the alarm (late.c) puts the socket back after SL__HOLD_NS.
  *
  * A call is answered once. `answered` is set under the lock by the one who sends the reply: the thread that ran the view, or the
  * listener that saw the alarm.
@@ -24,6 +28,7 @@
 #include "sys/clock.h"
 #include "sys/descriptor.h"
 #include "sys/packet.h"
+#include "sys/processors.h"
 #include "sys/ready.h"
 
 #define KEY_STOP UINT64_MAX
@@ -91,89 +96,147 @@ static enum sl_code check_bounds(struct sl__upcalls *home, const struct sl__port
     return SL_OK;
 }
 
-/* With the lock held, which it may let go. Takes over what `in` owns, and a reference to the port. */
+/* With the lock held. Fills in what a call that has been admitted needs. */
+static void enter(struct sl__upcalls *home, struct sl__call *call) {
+    struct sl__port *port = call->port;
+    uint32_t asked_ms = call->in.timeout_ms, depth = port->frame.depth;
+    call->timeout_ms = call->view->options.timeout_ms;
+    call->timeout_ms = asked_ms != 0 ? SL_MIN(asked_ms, call->timeout_ms) : call->timeout_ms;
+    call->deadline_ns = sl__clock_deadline_ms(call->timeout_ms);
+    call->frame.depth = depth + 1;
+    memcpy(call->frame.entries, port->frame.entries, depth * sizeof port->frame.entries[0]);
+    call->frame.entries[depth] = (struct sl__frame_entry){port->config.owner, port->config.worker, call->view};
+    port->unanswered++;
+    call->view->pending++;
+    sl__late_watch(home, call->deadline_ns);
+}
+
+/*
+ * With the lock held, which it may let go. Takes over what `in` owns, and a reference to the port, whose socket has not been put back: it is
+ * by the time that this returns, unless server->held says otherwise.
+ */
 static void admit(struct sl__server *server, struct sl__port *port, struct sl__request_in *in, size_t size) {
     struct sl__upcalls *home = server->home;
     struct sl_error error;
     struct sl__call call = {.port = port, .in = *in};
+    enum sl__call_outcome outcome = SL__CALL_FAILED;
+    enum sl_code code = SL_OK;
+    bool runs = false;
+    int number = 0;
     sl__error_init(&error);
     call.view = sl__view_find(home, in->name, in->name_size);
     if (call.view == NULL) {
+        outcome = SL__CALL_UNKNOWN;
+        code = SL_E_NOT_FOUND;
         no_such_view(home, in, &error);
-        refuse(server, port, in->number, SL__CALL_UNKNOWN, &error);
-        sl__call_free(&call);
-        return;
+    } else {
+        code = check_bounds(home, port, &call, &error);
+        runs = code == SL_OK && sl__call_may_run(home, call.view);
     }
-    enum sl_code code = check_bounds(home, port, &call, &error);
-    bool runs = code == SL_OK && sl__call_may_run(home, call.view);
-    int number = 0;
     if (runs && home->listeners < 2 && !sl__service_start_thread(home, &number)) {
         code = sl_error_set(&error, SL_E_SYSTEM, "no thread could be started for view %s: %s", call.view->options.name,
                             strerror(number));
     }
-    struct sl__call *admitted = &call;
-    if (code == SL_OK && !runs && (admitted = copy_call(&call, server->in, size)) == NULL) {
+    struct sl__call *waits = NULL;
+    if (code == SL_OK && !runs && (waits = copy_call(&call, server->in, size)) == NULL) {
         code = sl_error_set(&error, SL_E_OUT_OF_MEMORY, "no memory for a call of view %s that has to wait",
                             call.view->options.name);
     }
+    call.holds = code == SL_OK && runs && port->swift;
+    if (!call.holds) {
+        sl__port_again(port);
+    }
     if (code != SL_OK) {
-        refuse(server, port, in->number, SL__CALL_FAILED, &error);
+        refuse(server, port, in->number, outcome, &error);
         sl__call_free(&call);
+    } else if (runs) {
+        enter(home, &call);
+        sl__call_run(server, &call);
+    } else {
+        enter(home, waits);
+        sl__list_push_back(&home->waiting, &waits->link);
+    }
+}
+
+/* With the lock held, which it lets go for a while. What the worker has sent was received with `code`. */
+static void understand(struct sl__server *server, struct sl__port *port, enum sl_code code, size_t size, int *fd,
+                       struct sl_error *error) {
+    struct sl__upcalls *home = server->home;
+    struct sl__request_in in = {0};
+    bool ended = code == SL_E_END, nothing = code == SL_E_AGAIN;
+    if (code == SL_OK) {
+        pthread_mutex_unlock(&home->lock);
+        code = sl__request_read(server->in, size, fd, *fd >= 0 ? 1 : 0, &in, error);
+        pthread_mutex_lock(&home->lock);
+    }
+    if (code == SL_OK && !port->closed) {
+        admit(server, sl__port_ref(port), &in, size);
         return;
     }
-    uint32_t timeout_ms = call.view->options.timeout_ms;
-    timeout_ms = in->timeout_ms != 0 ? SL_MIN(in->timeout_ms, timeout_ms) : timeout_ms;
-    admitted->deadline_ns = sl__clock_deadline_ms(timeout_ms);
-    admitted->frame.depth = port->frame.depth + 1;
-    memcpy(admitted->frame.entries, port->frame.entries, port->frame.depth * sizeof port->frame.entries[0]);
-    admitted->frame.entries[port->frame.depth] =
-        (struct sl__frame_entry){port->config.owner, port->config.worker, call.view};
-    port->unanswered++;
-    call.view->pending++;
-    sl__late_watch(home, admitted->deadline_ns);
-    if (runs) {
-        sl__call_run(server, admitted);
-    } else {
-        sl__list_push_back(&home->waiting, &admitted->link);
+    bool shortage = code == SL_E_OUT_OF_MEMORY || code == SL_E_SYSTEM;
+    if (code != SL_OK && !ended && !nothing && !shortage) {
+        sl__port_break(port, error->message);
     }
+    if (!ended) { /* the end stays readable for ever */
+        sl__port_again(port);
+    }
+    if (shortage && in.number != 0 && !port->closed) {
+        refuse(server, port, in.number, SL__CALL_FAILED, error);
+    }
+    sl__request_finish(&in);
+}
+
+/* Without the lock. The next request, if it comes at once: between two calls a worker often does little. */
+static enum sl_code receive_soon(struct sl__server *server, struct sl__port *port, size_t *size, int *fd) {
+    struct sl__spin_turn turn;
+    size_t fd_count;
+    enum sl_code code = SL_E_AGAIN;
+    if (!sl__spin_begin(&server->spin, &turn)) {
+        return code;
+    }
+    while (code == SL_E_AGAIN && sl__spin_goes_on(&turn)) {
+        code = sl__packet_receive(port->fd, server->in, sizeof server->in, size, fd, 1, &fd_count, SL__PACKET_NOWAIT,
+                                  NULL);
+    }
+    sl__spin_end(&server->spin, code == SL_OK);
+    return code;
 }
 
 /* With the lock held, which it lets go for a while. */
 static void take(struct sl__server *server, uint64_t key) {
     struct sl__upcalls *home = server->home;
     struct sl__port *port = sl__port_find(home, key);
+    struct sl_error error;
+    size_t size = 0, fd_count;
+    int fd = -1;
     if (port == NULL) {
         return;
     }
-    pthread_mutex_unlock(&home->lock);
-    struct sl_error error;
-    struct sl__request_in in = {0};
-    int fd = -1;
-    size_t size, fd_count;
     sl__error_init(&error);
+    pthread_mutex_unlock(&home->lock);
     enum sl_code code = sl__packet_receive(port->fd, server->in, sizeof server->in, &size, &fd, 1, &fd_count,
                                            SL__PACKET_NOWAIT, &error);
-    bool ended = code == SL_E_END, nothing = code == SL_E_AGAIN;
-    if (code == SL_OK) {
-        code = sl__request_read(server->in, size, &fd, fd_count, &in, &error);
-    }
-    bool shortage = code == SL_E_OUT_OF_MEMORY || code == SL_E_SYSTEM;
     pthread_mutex_lock(&home->lock);
-    if (code != SL_OK && !ended && !nothing && !shortage) {
-        sl__port_break(port, error.message);
-    }
-    if (!port->closed && !ended) {
-        sl__ready_again(home->set, port->fd, port->key);
-    }
-    if (code == SL_OK && !port->closed) {
-        admit(server, port, &in, size);
-    } else {
-        if (shortage && in.number != 0 && !port->closed) {
-            refuse(server, port, in.number, SL__CALL_FAILED, &error);
+    for (;;) {
+        server->held = NULL;
+        understand(server, port, code, size, &fd, &error);
+        if (server->held != port) {
+            break;
         }
-        sl__request_finish(&in);
-        sl__port_unref(port);
+        if (home->closing) {
+            sl__port_again(port);
+            break;
+        }
+        pthread_mutex_unlock(&home->lock);
+        fd = -1;
+        code = receive_soon(server, port, &size, &fd);
+        pthread_mutex_lock(&home->lock);
+        if (code != SL_OK) { /* whatever it is, whoever reads next finds it too */
+            sl__port_again(port);
+            break;
+        }
     }
+    sl__port_unref(port);
     sl_error_finish(&error);
 }
 
@@ -220,6 +283,8 @@ static struct sl__server *make_server(struct sl__upcalls *home) {
         server->home = home;
         server->next = NULL;
         server->listens = false;
+        server->held = NULL;
+        sl__spin_init_as(&server->spin, home->alone);
         sl_writer_init(&server->writer, NULL);
         sl_writer_init(&server->details, NULL);
     }
@@ -401,6 +466,7 @@ static enum sl_code create(struct sl_runtime *runtime, struct sl__upcalls **out,
     home->runtime = runtime;
     home->running_max = runtime->view_threads_max;
     home->idle_ms = SL__LISTENER_IDLE_MS;
+    home->alone = sl__processor_affinity() < 2;
     home->set = home->stop = home->alarm = -1;
     sl__list_init(&home->running);
     sl__list_init(&home->waiting);

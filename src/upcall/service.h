@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "base/list.h"
+#include "lane/lane.h"
 #include "loop/loop.h"
 #include "loop/runtime.h"
 #include "request.h"
@@ -21,7 +22,10 @@
 #define SL__LISTENERS_KEPT 4       /* idle threads that stay */
 #define SL__LISTENER_IDLE_MS 10000 /* after which further ones end */
 #define SL__WAITING_MAX 1024       /* calls of a runtime that wait for their turn */
-#define SL__REPLY_WAIT_MS 5000     /* for room in the socket of a worker that does not read its replies */
+#define SL__SWIFT_NS 100000        /* a view that takes less need not be prepared for in advance: see service.c */
+#define SL__HOLD_NS \
+    5000000 /* for so long the next request of a worker may wait for a view that was thought to be swift */
+#define SL__REPLY_WAIT_MS 5000 /* for room in the socket of a worker that does not read its replies */
 
 struct sl_view {
     struct sl__upcalls *home;
@@ -47,6 +51,7 @@ struct sl__port {
 
     /* under the lock */
     bool closed; /* or broken: no reply is of use any more */
+    bool swift;  /* the view that it called last took less than SL__SWIFT_NS */
     uint32_t unanswered;
     struct sl__frame frame; /* of the batch that its worker runs */
 };
@@ -56,7 +61,9 @@ struct sl__call {
     struct sl__port *port;
     struct sl_view *view;
     struct sl__request_in in;
-    uint64_t deadline_ns;
+    uint32_t timeout_ms;
+    uint64_t deadline_ns, began_ns;
+    bool holds;    /* its thread has not put the socket back: it will read the next request itself */
     bool answered; /* its reply has been sent, or is of no use */
     void *heap;    /* the block that it lies in with its packet, when it has waited; else NULL */
     struct sl__frame frame;
@@ -66,6 +73,8 @@ struct sl__server {
     struct sl__upcalls *home;
     struct sl__server *next; /* in `ended` */
     pthread_t thread;
+    struct sl__port *held; /* its socket has not been put back by the call that has just ended; no reference */
+    struct sl__spin spin;
     bool listens;             /* it is counted among the listeners whenever it does not run a view */
     struct sl_writer writer;  /* of results */
     struct sl_writer details; /* of replies that are not results */
@@ -77,6 +86,7 @@ struct sl__upcalls {
     struct sl_runtime *runtime;
     int set, stop, alarm;
     uint32_t running_max;
+    bool alone;               /* there is one processor: spinning keeps the worker from it */
     uint32_t idle_ms;         /* SL__LISTENER_IDLE_MS; tests set less */
     struct sl__watch *watch;  /* loop thread: answers while there is no view, and so no thread */
     struct sl__server *clerk; /* its buffers */
@@ -135,6 +145,8 @@ void sl__service_turn_away(struct sl__upcalls *home, const struct sl_view *view)
 void sl__view_release(struct sl_view *view);
 
 /* port.c */
+/* With the lock held. Requests of the worker wake a thread again. */
+void sl__port_again(struct sl__port *port);
 /* With the lock held: the worker of that key, with a reference; NULL when it is gone. */
 struct sl__port *sl__port_find(struct sl__upcalls *home, uint64_t key);
 /* With the lock held. The worker is to be killed; nothing more is read from it. */

@@ -519,6 +519,9 @@ static void calls_of_one_worker_overlap(void **state) {
     worker_open(&worker);
     view_of("slow", gated, NULL, 20000, 0);
     view_of("echo", echo, NULL, 5000, 0);
+    for (int i = 0; i < 10; i++) { /* it is thought to be swift now: its socket is held while a view runs */
+        hear_outcome(&worker, ask(&worker, "echo"), SL__CALL_RESULT, SL_OK, "");
+    }
     uint64_t slow = ask(&worker, "slow");
     gate_await_inside(1);
     for (int i = 0; i < 10; i++) {

@@ -79,6 +79,16 @@ struct sl__spin {
 void sl__spin_init(struct sl__spin *spin);
 /* For who knows the answer: two calls to the system are much beside one small batch. */
 void sl__spin_init_as(struct sl__spin *spin, bool alone);
+/* Spinning: `while (sl__spin_goes_on(&turn)) if (event) hit`. */
+struct sl__spin_turn {
+    uint64_t until_ns;
+    uint32_t passes;
+};
+/* False when this wait is not to spin at all. */
+bool sl__spin_begin(struct sl__spin *spin, struct sl__spin_turn *turn);
+bool sl__spin_goes_on(struct sl__spin_turn *turn);
+/* Says how it ended: the budget adapts. */
+void sl__spin_end(struct sl__spin *spin, bool hit);
 
 /* ---- bytes that a reply owns ---------------------------------------------------------------------------------- */
 
