@@ -36,7 +36,7 @@
 
 #define NAP_NS 1000000
 #define NS_PER_MS 1000000u
-#define LOOK_NS (80u * NS_PER_MS)  /* at most for one answer; a busy machine may need it */
+#define LOOK_NS (120u * NS_PER_MS) /* at most for one answer; a busy machine may need it */
 #define NATIVE_NS (8u * NS_PER_MS) /* processor time without a bytecode */
 #define ASLEEP_LOOKS 15            /* in a row, one each nap */
 #define BOX_FD_MIN 200             /* out of the way of those who close or count on small descriptors */
@@ -206,9 +206,9 @@ static enum sl_activity find_activity(uint64_t *stuck_ms) {
         else if (asleep >= ASLEEP_LOOKS)
             activity = SL_ACTIVITY_WAITING;
         else if (sl__clock_passed(until_ns))
-            activity = asleep > 0 ? SL_ACTIVITY_WAITING : SL_ACTIVITY_NATIVE;
+            break; /* it gets no processor to do anything with, so nobody can know */
     }
-    if (put)
+    if (put && activity != SL_ACTIVITY_UNKNOWN)
         *stuck_ms = (sl__clock_now_ns() - self.pending_ns) / NS_PER_MS;
     return activity;
 }

@@ -53,6 +53,26 @@ class Failures(harness.CommandTest):
                 self.assertIn(part, errors[0]["message"])
                 self.assertEqual(self.check_conservation()["run"]["worker_deaths"], 1)
 
+    def test_death_certificate(self):
+        cases = {"exits_on_13": "exited", "segfaults_on_13": "signal", "hangs_on_13": "timeout"}
+        for function, cause in cases.items():
+            with self.subTest(function):
+                result = self.call(function, range(13, 15), "-b", "5", "--timeout", "500ms", "--errors", "errors.ndjson",
+                                   "--report", "report.json")
+                self.status(result, 1)
+                error = self.load_lines("errors.ndjson")[0]
+                death = error["death"]
+                self.assertEqual(death["cause"], cause)
+                self.assertEqual((death["item_count"], death["items"], death["batches"]), (2, [1, 2], 0))
+                self.assertEqual(death["worker"], error["worker"])
+                self.assertGreater(death["pid"], 0)
+                self.assertIn("death: %s, " % cause, result.err)
+                (in_report,) = self.load("report.json")["run"]["errors"]
+                self.assertEqual(in_report["death"]["cause"], cause)
+                if cause != "exited":
+                    self.assertIn("in %s\n" % function, death["traceback"])
+                    self.assertEqual(error["traceback"], death["traceback"])
+
     def test_exit_status_and_last_words_of_the_worker(self):
         result = self.call("exits_on_13", [13], "--errors", "errors.ndjson")
         self.status(result, 1)
