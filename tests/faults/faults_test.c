@@ -319,7 +319,7 @@ static void a_restart_of_scripted_workers(void **unused) {
     (void)unused;
     template_script = NULL;
     sweep("scripted", scripted_life, BUDGET_MS);
-    template_script = "prepare;unfit=it has a cold;exit=0";
+    template_script = "prepare;unfit=it has a cold;fork";
     sweep("scripted, unfit template", scripted_life, BUDGET_MS);
 }
 
