@@ -13,7 +13,6 @@
 #include "base/macros.h"
 #include "environment.h"
 #include "inside.h"
-#include "sys/descriptor.h"
 #include "sys/directory.h"
 #include "sys/memory_file.h"
 #include "sys/path.h"
@@ -326,7 +325,7 @@ static void release(struct sl_store *store) {
     if (store->in_memory && store->path != NULL) {
         (void)sl__directory_remove(store->path, NULL);
     }
-    sl__close(&store->lock_fd);
+    sl__path_unlock(&store->lock_fd);
     sl__change_list_finish(&store->transaction.changes);
     sl_writer_finish(&store->transaction.copy);
     sl_writer_finish(&store->transaction.update);

@@ -88,6 +88,13 @@ enum sl_code sl__path_lock(const char *path, int *fd, struct sl_error *error) {
     return code;
 }
 
+void sl__path_unlock(int *fd) {
+    if (*fd >= 0) {
+        (void)flock(*fd, LOCK_UN); /* closing alone would leave it to the copies of forked children */
+        sl__close(fd);
+    }
+}
+
 enum sl_code sl__path_locked(const char *path, bool *locked, struct sl_error *error) {
     int fd;
     enum sl_code code = open_directory(path, &fd, error);

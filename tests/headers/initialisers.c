@@ -51,7 +51,8 @@ int main(void) {
         scan.context != NULL || put.size != sizeof(put) || put.ttl_ms != 0) {
         return 10;
     }
-    if (change.size != sizeof(change) || change.version != 0 || watch.size != sizeof(watch) || watch.pending_max != 4096) {
+    if (change.size != sizeof(change) || change.version != 0 || watch.size != sizeof(watch) ||
+        watch.pending_max != 4096) {
         return 11;
     }
     return executor.size == sizeof(executor) && executor.capacity == 1 ? 0 : 8;

@@ -5,6 +5,8 @@
 
 #include "testing.h"
 
+#include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <slither/store.h>
@@ -34,6 +36,16 @@
         }                                                                                            \
         sl_error_finish(&fails_error);                                                               \
     } while (0)
+
+/* A child that does not outlive this process. */
+static inline pid_t testing_fork(void) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    }
+    return child;
+}
 
 /* A path below a directory of this test's own; free() it after testing_remove(). */
 static inline char *testing_directory(void) {

@@ -19,6 +19,8 @@ enum sl_code sl__link_make(const char *target, const char *path, struct sl_error
  * has it (no error is written). not_found: there is no such directory.
  */
 enum sl_code sl__path_lock(const char *path, int *fd, struct sl_error *error);
+/** Lets go of it and closes the descriptor, also when a forked child has a copy of that. A negative one is fine. */
+void sl__path_unlock(int *fd);
 /** Whether somebody holds the lock of sl__path_lock. not_found: there is no such directory. */
 enum sl_code sl__path_locked(const char *path, bool *locked, struct sl_error *error);
 
