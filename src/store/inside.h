@@ -107,6 +107,7 @@ struct sl_store {
     struct sl__meta_record meta;       /* write_lock */
     uint64_t next_expiry_ns;           /* no row expires before; UINT64_MAX: none does. write_lock */
     struct sl_reload *reloads;         /* write_lock */
+    uint32_t crowded_count;            /* transactions begun in a map that is nearly full. write_lock */
 
     _Atomic uint64_t commit_count;
     _Atomic uint64_t expired_count;

@@ -26,6 +26,9 @@ enum sl_code sl__store_writable(const struct sl_store *store, const char *functi
     return code;
 }
 
+#define CROWDED_PART 4          /* with less than this part of the map unused so far, dead readers are looked for, */
+#define CROWDED_TRANSACTIONS 16 /* once in so many transactions */
+
 /* ---- begin and end ---------------------------------------------------------------------------------------------- */
 
 static void take_lock(struct sl_store *store) {
@@ -51,6 +54,22 @@ static uint64_t live_pages(const struct sl_transaction *transaction) {
     return (uint64_t)stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
 }
 
+/*
+ * In a map that is nearly full, lets go of what readers hold that have died, now and then. When a put fails because it is full it is too late: LMDB gives
+ * the transaction up.
+ */
+static void make_room(struct sl_store *store) {
+    MDB_envinfo info;
+    if (mdb_env_info(store->env, &info) != 0 ||
+        (uint64_t)info.me_last_pgno * store->page_size < info.me_mapsize - info.me_mapsize / CROWDED_PART) {
+        return;
+    }
+    if (store->crowded_count++ % CROWDED_TRANSACTIONS == 0) {
+        int dead;
+        (void)mdb_reader_check(store->env, &dead);
+    }
+}
+
 enum sl_code sl_transaction_begin(struct sl_store *store, struct sl_transaction **out, struct sl_error *error) {
     if (out == NULL) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_transaction_begin: `transaction` is NULL");
@@ -66,6 +85,7 @@ enum sl_code sl_transaction_begin(struct sl_store *store, struct sl_transaction 
             "this thread has a transaction open, or is within a hook or update of one; write through it");
     }
     take_lock(store);
+    make_room(store);
     struct sl_transaction *transaction = &store->transaction;
     int number = mdb_txn_begin(store->env, NULL, 0, &transaction->txn);
     if (number != 0) {
