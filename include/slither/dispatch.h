@@ -92,6 +92,8 @@ struct sl_outcome {
 struct sl_sink {
     enum sl_code (*put)(void *context, const struct sl_outcome *outcome, struct sl_error *error);
     void *context;
+    /** the run is about to wait: what `put` has kept back to save work should go out now; may be NULL */
+    void (*flush)(void *context);
 };
 
 /* ---- strategies -------------------------------------------------------------------------------------------------- */

@@ -64,6 +64,7 @@ enum sl_code sl_dispatch_run(struct sl_pool *pool, const struct sl_dispatch_opti
         return code;
     }
     bool wants_more = sink != NULL && sink->put != NULL;
+    run.sink = wants_more && sink->flush != NULL ? sink : NULL;
     while (sl__run_next(&run, &outcome) == SL_OK) {
         wants_more = wants_more && put(&run, sink, &outcome);
     }

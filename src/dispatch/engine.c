@@ -301,6 +301,9 @@ static void wait_for_something(struct sl__run *run, uint32_t bell_seen, uint64_t
     if (run->waiter.queued && run->waiting.count == 0 && !run->has_held) {
         sl__pool_forget_waiter(run->pool, &run->waiter); /* it must not stand before those who still want a lane */
     }
+    if (run->sink != NULL) {
+        run->sink->flush(run->sink->context);
+    }
     /* Spinning needs a processor that no busy worker wants. */
     bool may_spin = count > 0 && count < run->processor_count;
     sl__lanes_wait(run->wait_lanes, count, run->bell, bell_seen, next_deadline(run, now), spin, may_spin);

@@ -179,6 +179,7 @@ struct sl__run {
     struct sl_executor *executor;
     struct sl_dispatch_options options;
     struct sl_source source;
+    const struct sl_sink *sink; /* to be flushed before a wait; or NULL */
     bool is_stream;
     struct sl_results *results; /* not NULL: a call. One batch, collected whole instead of item by item */
 
