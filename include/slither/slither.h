@@ -26,6 +26,7 @@
 #include <slither/executor.h>
 #include <slither/json.h>
 #include <slither/loader.h>
+#include <slither/pipe.h>
 #include <slither/pool.h>
 #include <slither/runtime.h>
 #include <slither/store.h>

@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: MIT */
+/* A run: started, fed, drained, cancelled, finished. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/error.h"
+#include "base/macros.h"
+#include "run.h"
+#include "sys/clock.h"
+
+#define IN_FLIGHT_LIMIT 1048576
+#define TRACE_LIMIT 4096
+#define HOPS_PER_ITEM 64 /* traced, on the average; further ones are left out */
+#define READS_MAX 256    /* of the source in one go, when all that is read goes elsewhere */
+
+/* Whoever feeds looks again. */
+void sl__pipe_run_wake(struct sl_pipe_run *run) {
+    sl__bell_ring(&run->bell);
+    if (run->host != NULL) {
+        sl_control_wake(run->host->control);
+    }
+}
+
+/* ---- ending ------------------------------------------------------------------------------------------------------ */
+
+void sl__pipe_run_end(struct sl_pipe_run *run, enum sl__pipe_ending ending, const struct sl_error *error) {
+    pthread_mutex_lock(&run->state);
+    if (error != NULL && run->error.code == SL_OK) {
+        sl_error_copy(&run->error, error);
+    }
+    pthread_mutex_unlock(&run->state);
+    int before = atomic_load(&run->ending);
+    while (before < (int)ending && !atomic_compare_exchange_weak(&run->ending, &before, (int)ending)) {
+    }
+    if (ending == SL__PIPE_CANCELLING) {
+        for (uint32_t i = 0; i < run->pipe->node_count; i++) {
+            struct sl__stage_run *stage = &run->stages[i];
+            if (stage->control != NULL) {
+                /* What a thread of ours has in hand cannot be stopped, and its item must live as long: it is finished. */
+                (stage->crew != NULL ? sl_control_drain : sl_control_cancel)(stage->control);
+            }
+        }
+    }
+    sl__pipe_run_wake(run);
+}
+
+void sl__pipe_run_close(struct sl_pipe_run *run) {
+    uint32_t node_count = run->pipe->node_count;
+    while (atomic_load(&run->input_over)) {
+        pthread_mutex_lock(&run->state);
+        while (run->closed_count < node_count && !run->pipe->nodes[run->closed_count].threaded) {
+            run->closed_count++;
+        }
+        /* The threaded node before it has to be over. Edges go forward: all before that one are, too. */
+        uint32_t index = run->closed_count, before = index;
+        while (before > 0 && !run->pipe->nodes[before - 1].threaded) {
+            before--;
+        }
+        bool due = index < node_count && (before == 0 || run->stage_over[before - 1]);
+        run->closed_count += due ? 1 : 0;
+        pthread_mutex_unlock(&run->state);
+        if (!due) {
+            return;
+        }
+        if (sl__queue_close(&run->stages[index].queue)) {
+            sl_control_wake(run->stages[index].control);
+        }
+    }
+}
+
+/* ---- tracing ----------------------------------------------------------------------------------------------------- */
+
+void sl__pipe_run_trace(struct sl_pipe_run *run, const struct sl__token *token, const char *at, enum sl_status status) {
+    if (token->origin >= run->options.trace_items) {
+        return;
+    }
+    uint64_t now = sl__clock_now_ns();
+    pthread_mutex_lock(&run->state);
+    if (run->hop_count < run->hop_capacity) {
+        run->hops[run->hop_count++] = (struct sl_pipe_hop){
+            .origin = token->origin,
+            .stage = at,
+            .enter_ns = token->enter_ns != 0 ? token->enter_ns - run->start_ns : now - run->start_ns,
+            .leave_ns = now - run->start_ns,
+            .status = status,
+        };
+    }
+    pthread_mutex_unlock(&run->state);
+}
+
+/* ---- feeding ----------------------------------------------------------------------------------------------------- */
+
+void sl__pipe_run_room(struct sl_pipe_run *run) {
+    if (!atomic_load(&run->feeder_waits)) {
+        return;
+    }
+    uint64_t in_flight = atomic_load(&run->tail) - atomic_load(&run->head), max = run->options.in_flight_max;
+    if (in_flight <= max - max / 4 && atomic_load(&run->bytes) < run->options.in_flight_bytes_max) {
+        atomic_store(&run->feeder_waits, false);
+        sl__pipe_run_wake(run);
+    }
+}
+
+static bool has_room(struct sl_pipe_run *run) {
+    uint64_t bytes = atomic_load(&run->bytes);
+    if (bytes > atomic_load_explicit(&run->bytes_peak, memory_order_relaxed)) {
+        atomic_store_explicit(&run->bytes_peak, bytes, memory_order_relaxed);
+    }
+    uint64_t in_flight = atomic_load(&run->tail) - atomic_load(&run->head);
+    if (in_flight >= run->options.in_flight_max || (bytes >= run->options.in_flight_bytes_max && in_flight > 0)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < run->pipe->entry_count; i++) {
+        if (sl__queue_full(&run->stages[run->pipe->entry[i]].queue)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum sl_code closed(struct sl_pipe_run *run, struct sl_error *error) {
+    pthread_mutex_lock(&run->state);
+    if (run->error.code != SL_OK) {
+        sl_error_copy(error, &run->error);
+    } else {
+        (void)sl_error_set(error, SL_E_CLOSED, "pipe %s takes nothing more: it was drained or has ended",
+                           run->pipe->name);
+    }
+    pthread_mutex_unlock(&run->state);
+    if (error != NULL) {
+        error->code = SL_E_CLOSED;
+    }
+    return SL_E_CLOSED;
+}
+
+/* Feeder: with `feed` held, or the one that reads the source. */
+static enum sl_code await_room(struct sl_pipe_run *run, bool may_block, struct sl_error *error) {
+    for (;;) {
+        uint32_t seen = atomic_load(&run->bell.value);
+        if (atomic_load(&run->ending) != SL__PIPE_RUNNING) {
+            return closed(run, error);
+        }
+        if (has_room(run)) {
+            return SL_OK;
+        }
+        if (!may_block) {
+            return SL_E_AGAIN;
+        }
+        /* Looked at once more after the wish is known: what made room before did not know of it. */
+        atomic_store(&run->feeder_waits, true);
+        if (!has_room(run)) {
+            sl__lanes_wait(NULL, 0, &run->bell, seen, 0, &run->spin, false);
+        }
+        atomic_store(&run->feeder_waits, false);
+    }
+}
+
+/* Feeder; there is room. */
+static enum sl_code carry_in(struct sl_pipe_run *run, const struct sl_item *item, struct sl_error *error) {
+    struct sl__pipe_blob *meta = NULL, *blob = sl__pipe_blob_create(item->value.data, item->value.size, &run->bytes);
+    struct sl__token *token = blob != NULL ? sl__token_create(0, blob, SL__NOWHERE) : NULL;
+    if (item->meta.size > 0) {
+        meta = sl__pipe_blob_create(item->meta.data, item->meta.size, &run->bytes);
+    }
+    if (token == NULL || (item->meta.size > 0 && meta == NULL)) {
+        sl__pipe_blob_unref(blob);
+        sl__pipe_blob_unref(meta);
+        free(token);
+        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for an item of %zu bytes", item->value.size);
+    }
+    token->origin = sl__order_open(run, item->id, meta);
+    sl__flow_carry(run, token, 0);
+    return SL_OK;
+}
+
+static enum sl_code check_item(const struct sl_item *item, struct sl_error *error) {
+    if (item->value.data == NULL || item->value.size == 0) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "item %llu has no value", (unsigned long long)item->id);
+    }
+    if (item->buffer_count > 0) {
+        return sl_error_set(error, SL_E_UNSUPPORTED,
+                            "item %llu refers to shared buffers, which a pipe does not carry: put the array into the "
+                            "value itself",
+                            (unsigned long long)item->id);
+    }
+    return SL_OK;
+}
+
+static enum sl_code push(struct sl_pipe_run *run, const struct sl_item *item, bool may_block, struct sl_error *error) {
+    enum sl_code code = check_item(item, error);
+    if (code != SL_OK) {
+        return code;
+    }
+    if (may_block) {
+        pthread_mutex_lock(&run->feed);
+    } else if (pthread_mutex_trylock(&run->feed) != 0) {
+        return SL_E_AGAIN;
+    }
+    if (run->host != NULL && !run->host->started && !run->host->hosted) {
+        code = sl__stage_launch(run->host, error);
+    } else if (run->source.next != NULL) {
+        code = sl_error_set(error, SL_E_INVALID_ARGUMENT, "pipe %s is being fed from a source: nothing can be pushed",
+                            run->pipe->name);
+    }
+    if (code == SL_OK) {
+        code = await_room(run, may_block, error);
+    }
+    if (code == SL_OK) {
+        code = carry_in(run, item, error);
+        sl__flow_flush(run, run->pipe->entry, run->pipe->entry_count);
+    }
+    pthread_mutex_unlock(&run->feed);
+    return code;
+}
+
+enum sl_code sl_pipe_push(struct sl_pipe_run *run, const struct sl_item *item, struct sl_error *error) {
+    return push(run, item, true, error);
+}
+
+enum sl_code sl_pipe_try_push(struct sl_pipe_run *run, const struct sl_item *item, struct sl_error *error) {
+    return push(run, item, false, error);
+}
+
+/* ---- start ------------------------------------------------------------------------------------------------------- */
+
+static enum sl_code check_options(const struct sl_pipe *pipe, const struct sl_pipe_options *options,
+                                  struct sl_error *error) {
+    if (options->in_flight_max < 1 || options->in_flight_max > IN_FLIGHT_LIMIT) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "pipe %s: in_flight_max is %u; expected 1 to %u", pipe->name,
+                            options->in_flight_max, IN_FLIGHT_LIMIT);
+    }
+    if (options->in_flight_bytes_max < 1) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "pipe %s: in_flight_bytes_max is 0; expected 1 or more",
+                            pipe->name);
+    }
+    if (options->trace_items > TRACE_LIMIT) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "pipe %s: trace_items is %u; expected 0 to %u", pipe->name,
+                            options->trace_items, TRACE_LIMIT);
+    }
+    for (uint32_t i = 0; i < options->sink_count; i++) {
+        const char *name = options->sinks[i].output;
+        if (options->sinks[i].put == NULL) {
+            return sl_error_set(error, SL_E_INVALID_ARGUMENT, "pipe %s: sink %u has no function", pipe->name, i);
+        }
+        sl__target target = name != NULL ? sl__plan_find(pipe, name) : SL__TARGET_OUTPUT;
+        if (target == SL__NOWHERE || !sl__target_is_output(target)) {
+            return sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                                "pipe %s: there is a sink for \"%.100s\", which is no output of it", pipe->name, name);
+        }
+    }
+    return SL_OK;
+}
+
+static const struct sl_pipe_sink *find_sink(const struct sl_pipe_options *options, const char *output) {
+    const struct sl_pipe_sink *found = NULL;
+    for (uint32_t i = 0; i < options->sink_count; i++) {
+        const struct sl_pipe_sink *sink = &options->sinks[i];
+        if (sink->output != NULL && strcmp(sink->output, output) == 0) {
+            return sink;
+        }
+        found = sink->output == NULL ? sink : found;
+    }
+    return found;
+}
+
+static void *copy_of(const void *items, size_t size) {
+    void *copy = malloc(size > 0 ? size : 1);
+    if (copy != NULL && size > 0) {
+        memcpy(copy, items, size);
+    }
+    return copy;
+}
+
+static bool allocate(struct sl_pipe_run *run) {
+    struct sl_pipe *pipe = run->pipe;
+    uint64_t ring = 1;
+    while (ring < run->options.in_flight_max) {
+        ring *= 2;
+    }
+    run->origin_mask = ring - 1;
+    run->origins = calloc(ring, sizeof *run->origins);
+    run->stages = calloc(pipe->node_count, sizeof *run->stages);
+    run->outputs = calloc(pipe->output_count, sizeof *run->outputs);
+    run->stage_over = calloc(pipe->node_count, sizeof *run->stage_over);
+    run->hop_capacity = run->options.trace_items * HOPS_PER_ITEM;
+    run->hops = calloc(run->hop_capacity + 1, sizeof *run->hops);
+    run->options.sinks = copy_of(run->options.sinks, run->options.sink_count * sizeof *run->options.sinks);
+    run->options.pools = copy_of(run->options.pools, run->options.pool_count * sizeof *run->options.pools);
+    return run->origins != NULL && run->stages != NULL && run->outputs != NULL && run->stage_over != NULL &&
+           run->hops != NULL && run->options.sinks != NULL && run->options.pools != NULL;
+}
+
+static void init(struct sl_pipe_run *run) {
+    struct sl_pipe *pipe = run->pipe;
+    for (uint32_t i = 0; i < pipe->node_count; i++) {
+        struct sl__stage_run *stage = &run->stages[i];
+        stage->run = run;
+        stage->node = &pipe->nodes[i];
+        stage->index = i;
+        stage->context = (struct sl_pipe_context){sizeof stage->context, pipe->name, pipe->nodes[i].stage.name,
+                                                  run->options.metadata};
+        stage->report = (struct sl_report)SL_REPORT_INIT;
+        sl__emissions_init(&stage->emit.made);
+        sl_writer_init(&stage->emit.writer, NULL);
+        pthread_mutex_init(&stage->lock, NULL);
+        sl__queue_init(&stage->queue, pipe->nodes[i].stage.queue_max);
+    }
+    for (uint32_t i = 0; i < pipe->output_count; i++) {
+        pthread_mutex_init(&run->outputs[i].lock, NULL);
+        run->outputs[i].sink = find_sink(&run->options, pipe->outputs[i]);
+    }
+}
+
+static void destroy(struct sl_pipe_run *run) {
+    struct sl_pipe *pipe = run->pipe;
+    for (uint32_t i = 0; run->stages != NULL && i < pipe->node_count && run->stages[i].run != NULL; i++) {
+        struct sl__stage_run *stage = &run->stages[i];
+        sl__crew_destroy(stage->crew);
+        sl_control_destroy(stage->control);
+        sl__queue_finish(&stage->queue);
+        sl_writer_finish(&stage->emit.writer);
+        sl__emissions_finish(&stage->emit.made);
+        sl_report_finish(&stage->report);
+        pthread_mutex_destroy(&stage->lock);
+        free(stage->flying);
+    }
+    for (uint32_t i = 0; run->outputs != NULL && i < pipe->output_count; i++) {
+        pthread_mutex_destroy(&run->outputs[i].lock);
+    }
+    sl_error_finish(&run->error);
+    pthread_mutex_destroy(&run->feed);
+    pthread_mutex_destroy(&run->order);
+    pthread_mutex_destroy(&run->state);
+    free((void *)run->options.sinks);
+    free((void *)run->options.pools);
+    free(run->origins);
+    free(run->stages);
+    free(run->outputs);
+    free(run->stage_over);
+    free(run->hops);
+    free(run);
+}
+
+static void join_all(struct sl_pipe_run *run) {
+    for (uint32_t i = 0; i < run->pipe->node_count; i++) {
+        if (run->stages[i].started) {
+            pthread_join(run->stages[i].thread, NULL);
+        }
+    }
+}
+
+enum sl_code sl_pipe_start(struct sl_pipe *pipe, const struct sl_pipe_options *given, struct sl_pipe_run **out,
+                           struct sl_error *error) {
+    struct sl_pipe_options options = SL_PIPE_OPTIONS_INIT;
+    *out = NULL;
+    if (given != NULL) {
+        memcpy(&options, given, SL_MIN(given->size, sizeof options));
+    }
+    enum sl_code code = check_options(pipe, &options, error);
+    if (code != SL_OK) {
+        return code;
+    }
+    struct sl_pipe_run *run = calloc(1, sizeof *run);
+    if (run == NULL) {
+        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a run of pipe %s", pipe->name);
+    }
+    run->pipe = pipe;
+    run->options = options;
+    run->error = (struct sl_error)SL_ERROR_INIT;
+    run->start_ns = sl__clock_now_ns();
+    sl__bell_init(&run->bell);
+    sl__spin_init_as(&run->spin, true);
+    pthread_mutex_init(&run->feed, NULL);
+    pthread_mutex_init(&run->order, NULL);
+    pthread_mutex_init(&run->state, NULL);
+    if (!allocate(run)) {
+        destroy(run);
+        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a run of pipe %s", pipe->name);
+    }
+    init(run);
+    for (uint32_t i = 0; i < pipe->node_count && code == SL_OK; i++) {
+        code = pipe->nodes[i].threaded ? sl__stage_prepare(&run->stages[i], error) : SL_OK;
+    }
+    /* The first one works on the thread that feeds a source, or gets one of its own at the first push. */
+    run->host = code == SL_OK && pipe->entry_count > 0 ? &run->stages[pipe->entry[0]] : NULL;
+    for (uint32_t i = 0; i < pipe->node_count && code == SL_OK; i++) {
+        bool launched = pipe->nodes[i].threaded && &run->stages[i] != run->host;
+        code = launched ? sl__stage_launch(&run->stages[i], error) : SL_OK;
+    }
+    if (code != SL_OK) {
+        sl__pipe_run_end(run, SL__PIPE_CANCELLING, NULL);
+        join_all(run);
+        destroy(run);
+        return code;
+    }
+    *out = run;
+    return SL_OK;
+}
+
+/* ---- end --------------------------------------------------------------------------------------------------------- */
+
+void sl_pipe_drain(struct sl_pipe_run *run) {
+    int running = SL__PIPE_RUNNING;
+    (void)atomic_compare_exchange_strong(&run->ending, &running, SL__PIPE_CLOSING);
+    sl__pipe_run_wake(run);
+}
+
+void sl_pipe_wake(struct sl_pipe_run *run) {
+    sl__pipe_run_wake(run);
+}
+
+void sl_pipe_cancel(struct sl_pipe_run *run) {
+    struct sl_error error = SL_ERROR_INIT;
+    (void)sl_error_set(&error, SL_E_CANCELLED, "pipe %s was cancelled", run->pipe->name);
+    sl__pipe_run_end(run, SL__PIPE_CANCELLING, &error);
+    sl_error_finish(&error);
+}
+
+static void await_threads(struct sl_pipe_run *run, uint32_t timeout_ms) {
+    uint64_t deadline_ns = sl__clock_deadline_ms(timeout_ms);
+    for (;;) {
+        uint32_t seen = atomic_load(&run->bell.value);
+        if (atomic_load(&run->running) == 0) {
+            return;
+        }
+        if (deadline_ns != 0 && sl__clock_passed(deadline_ns)) {
+            struct sl_error error = SL_ERROR_INIT;
+            (void)sl_error_set(&error, SL_E_TIMEOUT, "pipe %s was not through after %u ms and was cancelled",
+                               run->pipe->name, timeout_ms);
+            sl__pipe_run_end(run, SL__PIPE_CANCELLING, &error);
+            sl_error_finish(&error);
+            deadline_ns = 0;
+        }
+        sl__lanes_wait(NULL, 0, &run->bell, seen, deadline_ns, &run->spin, false);
+    }
+}
+
+enum sl_code sl_pipe_finish(struct sl_pipe_run *run, uint32_t timeout_ms, struct sl_pipe_report *report,
+                            struct sl_error *error) {
+    sl_pipe_drain(run);
+    pthread_mutex_lock(&run->feed); /* whoever is in the middle of a push carries it to its end */
+    if (run->host != NULL && !run->host->started) {
+        run->stage_over[run->host->index] =
+            true; /* it has never worked, or has worked on the thread that fed a source */
+    }
+    pthread_mutex_unlock(&run->feed);
+    atomic_store(&run->input_over, true);
+    sl__pipe_run_close(run);
+    await_threads(run, timeout_ms);
+    join_all(run);
+    SL_ASSERT(atomic_load(&run->head) == atomic_load(&run->tail));
+    SL_ASSERT(atomic_load(&run->bytes) == 0);
+    if (report != NULL) {
+        sl__pipe_report_fill(run, report);
+    }
+    enum sl_code code = run->error.code;
+    if (code != SL_OK) {
+        sl_error_copy(error, &run->error);
+    }
+    destroy(run);
+    return code;
+}
+
+/* ---- the whole of a source --------------------------------------------------------------------------------------- */
+
+static void stop_reading(struct sl_pipe_run *run, enum sl_code code, const struct sl_error *cause) {
+    if (code != SL_OK && code != SL_E_END) {
+        struct sl_error error = SL_ERROR_INIT;
+        (void)sl_error_set(&error, SL_E_SOURCE, "the source failed after %llu items with %s: %.400s",
+                           (unsigned long long)atomic_load(&run->tail), sl_code_name(code),
+                           cause->message[0] != '\0' ? cause->message : sl_code_text(code));
+        sl__pipe_run_end(run, SL__PIPE_STOPPING, &error);
+        sl_error_finish(&error);
+    }
+    sl_pipe_drain(run);
+    atomic_store(&run->input_over, true);
+    sl__pipe_run_close(run);
+}
+
+/* Takes one item from the source. again: none now, or no room; end: there will be none. Room first: an item that was read is taken. */
+static enum sl_code read_one(struct sl_pipe_run *run) {
+    struct sl_error error;
+    sl__error_init(&error);
+    enum sl_code code = await_room(run, false, NULL);
+    if (code == SL_E_AGAIN) {
+        /* Looked at once more after the wish is known: what made room before did not know of it. */
+        atomic_store(&run->feeder_waits, true);
+        code = await_room(run, false, NULL);
+    }
+    bool over = code == SL_E_CLOSED;
+    if (code == SL_OK) {
+        struct sl_item item = {0};
+        code = run->source.next(run->source.context, &item, &error);
+        if (code == SL_OK) {
+            code = check_item(&item, &error);
+        }
+        if (code == SL_OK) {
+            code = carry_in(run, &item, &error);
+        }
+        over = code != SL_OK && code != SL_E_AGAIN;
+    }
+    if (over) {
+        stop_reading(run, code == SL_E_CLOSED ? SL_OK : code, &error);
+        code = SL_E_END;
+    }
+    sl_error_finish(&error);
+    return code;
+}
+
+enum sl_code sl__pipe_run_read(struct sl_pipe_run *run, struct sl__stage_run *stage) {
+    enum sl_code code = SL_OK;
+    for (int i = 0; i < READS_MAX && code == SL_OK; i++) {
+        code = read_one(run);
+        if (atomic_load_explicit(&stage->queue.count, memory_order_relaxed) > 0) {
+            return SL_OK;
+        }
+    }
+    if (code == SL_OK) {
+        sl_control_wake(stage->control); /* replies first, then more */
+        return SL_E_AGAIN;
+    }
+    return code == SL_E_END ? SL_OK : code; /* at the end the queue says so */
+}
+
+enum sl_code sl_pipe_feed(struct sl_pipe_run *run, struct sl_source source, struct sl_error *error) {
+    pthread_mutex_lock(&run->feed);
+    bool taken = run->source.next != NULL || (run->host != NULL && run->host->started);
+    if (!taken) {
+        run->source = source;
+    }
+    pthread_mutex_unlock(&run->feed);
+    if (taken) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                            "pipe %s is being fed already: a run gets one source, or items by sl_pipe_push()",
+                            run->pipe->name);
+    }
+    if (run->host != NULL) {
+        run->host->hosted = true;
+        atomic_fetch_add(&run->running, 1);
+        sl__stage_work(run->host);
+        return SL_OK;
+    }
+    for (enum sl_code code = SL_OK; code != SL_E_END;) {
+        uint32_t seen = atomic_load(&run->bell.value);
+        code = read_one(run);
+        if (code == SL_E_AGAIN) {
+            sl__lanes_wait(NULL, 0, &run->bell, seen, 0, &run->spin, false);
+        }
+    }
+    return SL_OK;
+}
+
+enum sl_code sl_pipe_run(struct sl_pipe *pipe, const struct sl_pipe_options *options, struct sl_source source,
+                         struct sl_pipe_report *report, struct sl_error *error) {
+    struct sl_pipe_run *run;
+    enum sl_code code = sl_pipe_start(pipe, options, &run, error);
+    if (code == SL_OK) {
+        code = sl_pipe_feed(run, source, NULL);
+        SL_ASSERT(code == SL_OK);
+        code = sl_pipe_finish(run, 0, report, error);
+    }
+    return code;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside of a run of a pipe.
+ *
+ * THREADS. Each threaded node has one thread, which runs a dispatch; the feeder pushes. Each of them carries the items that it
+ * has in hand as far as it can (flow.c). There is no other thread, except those of native stages that asked for some (crew.c). The thread that calls
+ * sl_pipe_feed() is both: it runs the dispatch of the first threaded node, whose source reads the run's, so that an item gets there
+ * without a change of threads.
+ *
+ * ORDER. Origins stand in a ring, from `head` (the oldest that is not finished) to `tail`. A token that reaches an output of an ordered run is put
+ * in its origin's line; when the oldest origin has nothing under way any more its line is given to the sinks, by one thread at a
+ * time, and the next one's turn has come. So the window of origins bounds what can wait there.
+ *
+ * BACKPRESSURE. Nobody blocks in front of a full queue: a dispatch that holds lanes and does not harvest them could keep the very stage from
+ * working that it waits for, when both use one pool. Instead nothing new is taken in while a queue that it would end in is full:
+ * by the dispatch's source (stage.c) and by the feeder (run.c). What was taken in before may pass the queue's bound.
+ */
+#ifndef SLITHER_PIPE_RUN_H
+#define SLITHER_PIPE_RUN_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "item.h"
+#include "lane/lane.h"
+#include "plan.h"
+#include "queue.h"
+
+struct sl_pipe_run;
+
+/* What a native handler writes to. */
+struct sl_emit {
+    struct sl_pipe_run *run;
+    const struct sl__node *node;
+    struct sl__pipe_blob *input; /* what is given out unchanged is not copied */
+    struct sl__emissions made;
+    struct sl_writer writer;
+    bool writing;
+    bool routed;
+};
+
+enum sl__pipe_ending {
+    SL__PIPE_RUNNING,
+    SL__PIPE_CLOSING,   /* nothing more comes in; what is under way is finished */
+    SL__PIPE_STOPPING,  /* the same, after an error */
+    SL__PIPE_CANCELLING /* what is under way is cancelled */
+};
+
+struct sl__stage_run {
+    struct sl_pipe_run *run;
+    const struct sl__node *node;
+    uint32_t index;
+    struct sl_pipe_context context;
+    _Atomic uint64_t input, count[SL_STATUS_COUNT], emitted, busy_ns;
+    pthread_mutex_t lock; /* inline: one item at a time */
+    struct sl_emit emit;  /* inline native: under the lock */
+
+    /* threaded only */
+    struct sl__queue queue;
+    struct sl_control *control;
+    struct sl_pool *pool;
+    struct sl__crew *crew; /* native */
+    pthread_t thread;
+    bool started;
+    bool hosted;              /* by the thread that called sl_pipe_feed() */
+    _Atomic bool to_be_woken; /* something was put while it was hungry; sl__flow_flush() wakes it */
+    struct sl_report report;
+    struct sl_dispatch_options options;
+    /* what the dispatch has pulled, by its sequence */
+    struct sl__token **flying;
+    uint64_t flying_base;
+    size_t flying_count, flying_capacity;
+    uint8_t pointer[9]; /* the value that stands for a token in a crew */
+};
+
+struct sl__output_run {
+    const struct sl_pipe_sink *sink; /* or NULL */
+    pthread_mutex_t lock;            /* as completed: one call at a time */
+    _Atomic uint64_t count;
+};
+
+struct sl_pipe_run {
+    struct sl_pipe *pipe;
+    struct sl_pipe_options options; /* sinks and pools are copied */
+    struct sl__stage_run *stages;
+    struct sl__output_run *outputs;
+    uint64_t start_ns;
+    _Atomic uint64_t bytes, bytes_peak;
+    _Atomic int ending;   /* enum sl__pipe_ending */
+    struct sl__bell bell; /* for whoever feeds or finishes */
+    struct sl__spin spin;
+    struct sl_source source;    /* of sl_pipe_feed() */
+    struct sl__stage_run *host; /* the first threaded node, which works on the thread that feeds a source; or NULL */
+    _Atomic bool feeder_waits;
+    _Atomic uint32_t running; /* threads */
+
+    pthread_mutex_t feed;    /* one feeder at a time */
+    _Atomic bool input_over; /* no other origin will be opened */
+
+    /* order.c says who may touch what */
+    pthread_mutex_t order;
+    struct sl__origin *origins;
+    uint64_t origin_mask;
+    _Atomic uint64_t head, tail; /* written by the deliverer, by the feeder */
+    _Atomic uint32_t due; /* origins that may be finished and that nobody has looked at; not 0: there is a deliverer */
+    bool gap;             /* an origin was cancelled: those after it are not given out */
+    uint64_t finished, resume; /* deliverer */
+    uint32_t in_flight_peak;   /* feeder */
+    _Atomic bool sinks_closed;
+
+    pthread_mutex_t state; /* guards what follows */
+    struct sl_error error; /* what ended the run */
+    uint32_t closed_count; /* nodes, from the first, whose queues have been closed */
+    bool *stage_over;      /* by node */
+    struct sl_pipe_hop *hops;
+    uint32_t hop_count, hop_capacity;
+};
+
+/* ---- flow.c ------------------------------------------------------------------------------------------------------ */
+
+/* Carries a token on from where it is; it is the callee's. */
+void sl__flow_carry(struct sl_pipe_run *run, struct sl__token *token, sl__target target);
+/* Wakes those of these threaded nodes that got something while they waited: once for many items, by whoever brought them. */
+void sl__flow_flush(struct sl_pipe_run *run, const uint32_t *nodes, uint32_t count);
+/* The node that had the token gives these out for it. Takes over the token and what is in `made`. */
+void sl__flow_emit(struct sl__stage_run *stage, struct sl__token *token, struct sl__emissions *made);
+/* The token ends in this stage. */
+void sl__flow_end(struct sl__stage_run *stage, struct sl__token *token, enum sl_status status);
+/* It failed there: sent on by on_error_to, or its end. `sent`: the dispatch's handler has decided that it is sent on. */
+void sl__flow_fail(struct sl__stage_run *stage, struct sl__token *token, const struct sl_error *error);
+/* Puts an emission into `made`. False: no memory. Takes over the blob. */
+bool sl__flow_add(struct sl__emissions *made, struct sl__pipe_blob *blob, sl__target target);
+void sl__flow_enter(struct sl__stage_run *stage, struct sl__token *token);
+/* A destination that was named while the run was going: SL__NOWHERE when the stage may not send there. */
+sl__target sl__flow_destination(const struct sl_pipe *pipe, const struct sl__node *node, const char *name);
+void sl__emit_init(struct sl_emit *emit, struct sl__stage_run *stage, struct sl__token *token);
+struct sl_pipe_item sl__flow_item(const struct sl__stage_run *stage, const struct sl__token *token);
+
+/* ---- order.c ----------------------------------------------------------------------------------------------------- */
+
+/* The next origin, with one token live, and its sequence. Feeder only; there is room. */
+uint64_t sl__order_open(struct sl_pipe_run *run, uint64_t id, struct sl__pipe_blob *meta);
+const struct sl__origin *sl__order_origin(const struct sl_pipe_run *run, uint64_t sequence);
+/* `more` tokens came of one of it. */
+void sl__order_add(struct sl_pipe_run *run, uint64_t sequence, uint32_t more);
+/* The token is at an output. Takes it over. */
+void sl__order_arrive(struct sl_pipe_run *run, struct sl__token *token);
+/* Nothing is left of the token. Takes it over. */
+void sl__order_end(struct sl_pipe_run *run, struct sl__token *token, bool cancelled);
+void sl__token_destroy(struct sl__token *token);
+
+/* ---- stage.c, crew.c --------------------------------------------------------------------------------------------- */
+
+/* Finds what a threaded node needs. All nodes are prepared before the first is launched: they wake each other. */
+enum sl_code sl__stage_prepare(struct sl__stage_run *stage, struct sl_error *error);
+enum sl_code sl__stage_launch(struct sl__stage_run *stage, struct sl_error *error);
+/* Runs the node's dispatch on this thread, until nothing can come any more. */
+void sl__stage_work(struct sl__stage_run *stage);
+/* Wakes those who found this queue full. */
+void sl__stage_room(struct sl__stage_run *stage);
+
+enum sl_code sl__crew_create(struct sl__stage_run *stage, struct sl__crew **crew, struct sl_error *error);
+struct sl_executor *sl__crew_executor(struct sl__crew *crew);
+void sl__crew_destroy(struct sl__crew *crew);
+
+/* ---- run.c ------------------------------------------------------------------------------------------------------- */
+
+void sl__pipe_run_wake(struct sl_pipe_run *run);
+void sl__pipe_run_end(struct sl_pipe_run *run, enum sl__pipe_ending ending, const struct sl_error *error);
+static inline bool sl__pipe_run_cancelled(const struct sl_pipe_run *run) {
+    return atomic_load_explicit(&run->ending, memory_order_relaxed) == SL__PIPE_CANCELLING;
+}
+/* Closes the queues of all threaded nodes that nothing can come to any more. */
+void sl__pipe_run_close(struct sl_pipe_run *run);
+/* Reads the source and carries in, until `stage` has something in its queue. end: the source has ended, or the run takes nothing more. again: no room, or nothing
+ * to read now. Only on the thread that called sl_pipe_feed(). */
+enum sl_code sl__pipe_run_read(struct sl_pipe_run *run, struct sl__stage_run *stage);
+/* The feeder is woken when it waits and there may be room. */
+void sl__pipe_run_room(struct sl_pipe_run *run);
+void sl__pipe_run_trace(struct sl_pipe_run *run, const struct sl__token *token, const char *at, enum sl_status status);
+
+/* ---- report.c ---------------------------------------------------------------------------------------------------- */
+
+void sl__pipe_report_fill(struct sl_pipe_run *run, struct sl_pipe_report *report);
+
+#endif

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/* A threaded node: a dispatch whose source is the node's queue, and whose sink carries the results on. */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/macros.h"
+#include "run.h"
+#include "sys/clock.h"
+
+/* ---- what the dispatch has pulled -------------------------------------------------------------------------------- */
+
+static bool remember(struct sl__stage_run *stage, struct sl__token *token) {
+    if (stage->flying_count == stage->flying_capacity) {
+        size_t capacity = stage->flying_capacity > 0 ? stage->flying_capacity * 2 : 256;
+        struct sl__token **flying = malloc(capacity * sizeof *flying);
+        if (flying == NULL) {
+            return false;
+        }
+        for (size_t i = 0; i < stage->flying_count; i++) {
+            uint64_t sequence = stage->flying_base + i;
+            flying[sequence & (capacity - 1)] = stage->flying[sequence & (stage->flying_capacity - 1)];
+        }
+        free(stage->flying);
+        stage->flying = flying;
+        stage->flying_capacity = capacity;
+    }
+    stage->flying[(stage->flying_base + stage->flying_count++) & (stage->flying_capacity - 1)] = token;
+    return true;
+}
+
+static struct sl__token *recall(struct sl__stage_run *stage, uint64_t sequence) {
+    SL_ASSERT(sequence - stage->flying_base < stage->flying_count);
+    size_t mask = stage->flying_capacity - 1;
+    struct sl__token *token = stage->flying[sequence & mask];
+    SL_ASSERT(token != NULL);
+    stage->flying[sequence & mask] = NULL;
+    while (stage->flying_count > 0 && stage->flying[stage->flying_base & mask] == NULL) {
+        stage->flying_base++;
+        stage->flying_count--;
+    }
+    return token;
+}
+
+/* ---- source ------------------------------------------------------------------------------------------------------ */
+
+void sl__stage_room(struct sl__stage_run *stage) {
+    struct sl_pipe_run *run = stage->run;
+    for (uint32_t i = 0; i < stage->index; i++) {
+        const struct sl__node *node = run->stages[i].node;
+        for (uint32_t j = 0; j < node->behind_count; j++) {
+            if (node->behind[j] == stage->index) {
+                sl_control_wake(run->stages[i].control);
+            }
+        }
+    }
+    sl__pipe_run_wake(run);
+}
+
+static bool crowded_behind(struct sl__stage_run *stage) {
+    for (uint32_t i = 0; i < stage->node->behind_count; i++) {
+        if (sl__queue_full(&stage->run->stages[stage->node->behind[i]].queue)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The address of the token, as a value. */
+static struct sl_value stand_in(struct sl__stage_run *stage, const struct sl__token *token) {
+    uint64_t address = (uint64_t)(uintptr_t)token;
+    stage->pointer[0] = 0xcf;
+    for (int i = 0; i < 8; i++) {
+        stage->pointer[1 + i] = (uint8_t)(address >> (56 - 8 * i));
+    }
+    return (struct sl_value){stage->pointer, sizeof stage->pointer};
+}
+
+static enum sl_code next(void *context, struct sl_item *item, struct sl_error *error) {
+    struct sl__stage_run *stage = context;
+    bool ended, room;
+    if (crowded_behind(stage)) {
+        return SL_E_AGAIN;
+    }
+    struct sl__token *token = sl__queue_next(&stage->queue, &ended, &room);
+    if (token == NULL && !ended && stage->hosted && sl__pipe_run_read(stage->run, stage) == SL_OK) {
+        token = sl__queue_next(&stage->queue, &ended, &room);
+    }
+    if (room) {
+        sl__stage_room(stage);
+    }
+    if (token == NULL) {
+        return ended ? SL_E_END : SL_E_AGAIN;
+    }
+    if (!remember(stage, token)) {
+        sl__flow_end(stage, token, SL_STATUS_CANCELLED);
+        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for what is under way in stage %s",
+                            stage->node->stage.name);
+    }
+    item->id = sl__order_origin(stage->run, token->origin)->id;
+    item->value = stage->crew != NULL ? stand_in(stage, token) : sl__pipe_blob_value(token->blob);
+    return SL_OK;
+}
+
+/* ---- sink -------------------------------------------------------------------------------------------------------- */
+
+static bool take(struct sl__stage_run *stage, struct sl__emissions *made, struct sl_value value, sl__target target) {
+    struct sl__pipe_blob *blob = sl__pipe_blob_create(value.data, value.size, &stage->run->bytes);
+    if (blob != NULL && sl__flow_add(made, blob, target)) {
+        return true;
+    }
+    (void)sl_error_set(&made->error, SL_E_OUT_OF_MEMORY, "no memory for a result of %zu bytes", value.size);
+    return false;
+}
+
+static void take_many(struct sl__stage_run *stage, struct sl__emissions *made, struct sl_value list) {
+    struct sl_iter iter;
+    struct sl_value value;
+    if (sl_iter_init(&iter, list) != SL_OK || sl_value_type(list) != SL_TYPE_LIST) {
+        (void)sl_error_set(&made->error, SL_E_BAD_RESULT,
+                           "%s returned %s for an item; a stage of cardinality many returns a list for each item",
+                           stage->node->stage.function, sl_type_name(sl_value_type(list)));
+        return;
+    }
+    while (sl_iter_next(&iter, NULL, &value) && take(stage, made, value, SL__NOWHERE)) {
+    }
+}
+
+static void take_result(struct sl__stage_run *stage, struct sl__token *token, const struct sl_outcome *outcome,
+                        struct sl__emissions *made) {
+    enum sl_cardinality cardinality = stage->node->stage.cardinality;
+    if (outcome->status == SL_STATUS_ROUTED) {
+        sl__target target = sl__flow_destination(stage->run->pipe, stage->node, outcome->route);
+        struct sl_value value = outcome->value.data != NULL ? outcome->value : sl__pipe_blob_value(token->blob);
+        if (target == SL__NOWHERE) {
+            (void)sl_error_set(&made->error, SL_E_NOT_FOUND,
+                               "%s routed an item to \"%.100s\", which is not among the routes of stage %s",
+                               stage->node->stage.function, outcome->route, stage->node->stage.name);
+        } else {
+            (void)take(stage, made, value, target);
+        }
+    } else if (cardinality == SL_CARDINALITY_MANY) {
+        take_many(stage, made, outcome->value);
+    } else if (cardinality == SL_CARDINALITY_ONE || sl_value_type(outcome->value) != SL_TYPE_NIL) {
+        (void)take(stage, made, outcome->value, SL__NOWHERE);
+    }
+}
+
+static enum sl_code put(void *context, const struct sl_outcome *outcome, struct sl_error *error) {
+    struct sl__stage_run *stage = context;
+    struct sl__token *token = recall(stage, outcome->sequence);
+    (void)error;
+    switch (outcome->status) {
+    case SL_STATUS_OK:
+    case SL_STATUS_ROUTED:
+        if (token->made != NULL) { /* by a native stage; the result only says that it is done */
+            struct sl__emissions *made = token->made;
+            token->made = NULL;
+            sl__flow_emit(stage, token, made);
+            sl__emissions_finish(made);
+            free(made);
+        } else {
+            struct sl__emissions made;
+            sl__emissions_init(&made);
+            take_result(stage, token, outcome, &made);
+            sl__flow_emit(stage, token, &made);
+            sl__emissions_finish(&made);
+        }
+        return SL_OK;
+    case SL_STATUS_FAILED:
+        sl__flow_fail(stage, token, outcome->error);
+        return SL_OK;
+    case SL_STATUS_SKIPPED:
+    case SL_STATUS_CANCELLED:
+        break;
+    }
+    sl__flow_end(stage, token, outcome->status);
+    return SL_OK;
+}
+
+/* Everything that was carried on since is in its queue: those who wait for it are woken once. */
+static void flush(void *context) {
+    struct sl__stage_run *stage = context;
+    sl__flow_flush(stage->run, stage->node->behind, stage->node->behind_count);
+    if (stage->hosted) {
+        sl__flow_flush(stage->run, stage->run->pipe->entry, stage->run->pipe->entry_count);
+    }
+}
+
+/* ---- thread ------------------------------------------------------------------------------------------------------ */
+
+static void give_up(struct sl__stage_run *stage) {
+    for (uint64_t i = 0; i < stage->flying_count; i++) {
+        struct sl__token *token = stage->flying[(stage->flying_base + i) & (stage->flying_capacity - 1)];
+        if (token != NULL) { /* its outcome was lost for lack of memory */
+            sl__flow_end(stage, token, SL_STATUS_CANCELLED);
+        }
+    }
+    stage->flying_count = 0;
+    struct sl__token *left = sl__queue_kill(&stage->queue);
+    while (left != NULL) {
+        struct sl__token *token = left;
+        left = token->next;
+        sl__flow_end(stage, token, SL_STATUS_CANCELLED);
+    }
+    sl__stage_room(stage); /* nobody waits for a queue that refuses everything */
+}
+
+void sl__stage_work(struct sl__stage_run *stage) {
+    struct sl_pipe_run *run = stage->run;
+    struct sl_error error = SL_ERROR_INIT;
+    const struct sl_sink sink = {put, stage, flush};
+    enum sl_code code =
+        sl_dispatch_run(stage->pool, &stage->options, (struct sl_source){next, stage}, &sink, &stage->report, &error);
+    flush(stage);
+    give_up(stage);
+    if (code != SL_OK && code != SL_E_HALTED && !sl__pipe_run_cancelled(run)) {
+        char cause[SL_ERROR_MESSAGE_SIZE];
+        memcpy(cause, error.message, sizeof cause);
+        snprintf(error.message, sizeof error.message, "stage %.64s: %.*s", stage->node->stage.name,
+                 SL_ERROR_MESSAGE_SIZE - 80, cause[0] != '\0' ? cause : sl_code_text(code));
+        error.code = code;
+        sl__pipe_run_end(run, SL__PIPE_STOPPING, &error);
+    }
+    sl_error_finish(&error);
+    pthread_mutex_lock(&run->state);
+    run->stage_over[stage->index] = true;
+    pthread_mutex_unlock(&run->state);
+    sl__pipe_run_close(run);
+    atomic_fetch_sub(&run->running, 1);
+    sl__bell_ring(&run->bell);
+}
+
+static void *work(void *context) {
+    sl__stage_work(context);
+    return NULL;
+}
+
+static enum sl_code find_pool(struct sl__stage_run *stage, struct sl_error *error) {
+    const struct sl_pipe_options *options = &stage->run->options;
+    const char *name = stage->node->stage.pool;
+    if (options->pool_count == 0) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "stage %s calls Python, but the run was given no pool",
+                            stage->node->stage.name);
+    }
+    for (uint32_t i = 0; i < options->pool_count; i++) {
+        if (name == NULL || (options->pools[i].name != NULL && strcmp(options->pools[i].name, name) == 0)) {
+            stage->pool = options->pools[i].pool;
+            return SL_OK;
+        }
+    }
+    return sl_error_set(error, SL_E_INVALID_ARGUMENT, "stage %s wants pool %s, which the run was not given",
+                        stage->node->stage.name, name);
+}
+
+static void set_options(struct sl__stage_run *stage) {
+    const struct sl_stage *declared = &stage->node->stage;
+    struct sl_dispatch_options options = SL_DISPATCH_OPTIONS_INIT;
+    options.function = declared->function != NULL ? declared->function : declared->name;
+    options.mode = declared->mode;
+    options.strategy = declared->strategy;
+    options.batch_size = declared->batch_size;
+    options.max_weight = declared->max_weight;
+    options.max_delay_ms = declared->max_delay_ms;
+    options.max_in_flight = declared->max_in_flight;
+    options.ordering = declared->ordering;
+    options.timeout_ms = declared->timeout_ms;
+    options.policy = declared->on_error;
+    options.control = stage->control;
+    /* Failed items come to the sink, which sends them on: that is what routing means here. Halting is, too. */
+    if (options.policy.on_error == SL_ON_ERROR_ROUTE) {
+        options.policy.on_error = SL_ON_ERROR_SKIP;
+    }
+    if (stage->crew != NULL) {
+        options.executor = sl__crew_executor(stage->crew);
+        options.batch_size = 1;
+        options.timeout_ms = 0; /* a thread cannot be killed */
+    }
+    stage->options = options;
+}
+
+enum sl_code sl__stage_prepare(struct sl__stage_run *stage, struct sl_error *error) {
+    enum sl_code code = stage->node->stage.kind == SL_STAGE_PYTHON ? find_pool(stage, error)
+                                                                   : sl__crew_create(stage, &stage->crew, error);
+    if (code == SL_OK) {
+        code = sl_control_create(&stage->control, error);
+    }
+    if (code == SL_OK) {
+        set_options(stage);
+    }
+    return code;
+}
+
+enum sl_code sl__stage_launch(struct sl__stage_run *stage, struct sl_error *error) {
+    sigset_t all, before;
+    sigfillset(&all);
+    atomic_fetch_add(&stage->run->running, 1);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int status = pthread_create(&stage->thread, NULL, work, stage);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (status != 0) {
+        atomic_fetch_sub(&stage->run->running, 1);
+        return sl_error_set(error, SL_E_SYSTEM, "no thread for stage %s: %s", stage->node->stage.name,
+                            strerror(status));
+    }
+    stage->started = true;
+    return SL_OK;
+}

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""What the workers of the pipe tests are asked to do. Each item is a number."""
+import os
+import signal
+import time
+
+import slither
+
+
+def triple(items):
+    return [3 * x + 1 for x in items]
+
+
+def halves(items):
+    """For each number as many copies as it has remainder by 4."""
+    return [[10 * x + i for i in range(x % 4)] for x in items]
+
+
+def even_only(items):
+    return [x if x % 2 == 0 else None for x in items]
+
+
+def sort_out(items):
+    """Marks of all kinds."""
+    results = []
+    for x in items:
+        if x % 5 == 1:
+            results.append(slither.skip("dull"))
+        elif x % 5 == 2:
+            results.append(slither.route("aside", [x]))
+        elif x % 5 == 3:
+            results.append(slither.error("bad %d" % x))
+        elif x % 5 == 4:
+            results.append(slither.route("nowhere", x))
+        else:
+            results.append(x)
+    return results
+
+
+def die_on_poison(items):
+    if any(x % 100 == 50 for x in items):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return items
+
+
+def not_a_list(items):
+    return items
+
+
+def hang(items):
+    time.sleep(1000)
+    return items

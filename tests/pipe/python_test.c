@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/* Pipes with Python stages: results, marks, cardinalities, deaths, pools that stages share, endings. */
+#include "host.h"
+
+#include <slither/pipe.h>
+
+struct landing {
+    pthread_mutex_t lock;
+    uint64_t count[4]; /* by output, in the order of `names` */
+    const char *names[4];
+    int64_t sum;
+    uint64_t last_origin, out_of_order;
+    uint64_t with_error;
+    enum sl_code last_error;
+    int32_t death_signal;
+    _Atomic uint64_t total;
+};
+
+static enum sl_code land(void *context, const struct sl_pipe_outcome *outcome, struct sl_error *error) {
+    struct landing *landing = context;
+    (void)error;
+    pthread_mutex_lock(&landing->lock);
+    for (int i = 0; i < 4; i++) {
+        if (landing->names[i] == NULL) {
+            landing->names[i] = outcome->output; /* lives as long as the pipe */
+        }
+        if (strcmp(landing->names[i], outcome->output) == 0) {
+            landing->count[i]++;
+            break;
+        }
+    }
+    if (outcome->origin < landing->last_origin) {
+        landing->out_of_order++;
+    }
+    landing->last_origin = outcome->origin;
+    if (outcome->error != NULL) {
+        landing->with_error++;
+        landing->last_error = outcome->error->code;
+        landing->death_signal = outcome->error->term_signal;
+    } else if (sl_value_type(outcome->value) == SL_TYPE_INT) {
+        landing->sum += int_of(outcome->value);
+    }
+    pthread_mutex_unlock(&landing->lock);
+    atomic_fetch_add(&landing->total, 1);
+    return SL_OK;
+}
+
+static uint64_t count_of(const struct landing *landing, const char *output) {
+    for (int i = 0; i < 4 && landing->names[i] != NULL; i++) {
+        if (strcmp(landing->names[i], output) == 0) {
+            return landing->count[i];
+        }
+    }
+    return 0;
+}
+
+struct job {
+    struct host host;
+    struct sl_pipe *pipe;
+    struct sl_pipe_pool pools[1];
+    struct sl_pipe_sink sink;
+    struct sl_pipe_options options;
+    struct landing landing;
+    struct sl_pipe_report report;
+    struct sl_error error;
+};
+
+static void preload_ours(struct sl_pool_options *options) {
+    static const char *const preload[] = {"pipe_functions", NULL};
+    options->preload = preload;
+}
+
+static void job_open(struct job *job, const struct sl_pipe_definition *definition, uint32_t workers) {
+    *job = (struct job){.options = SL_PIPE_OPTIONS_INIT, .report = SL_PIPE_REPORT_INIT, .error = SL_ERROR_INIT};
+    pthread_mutex_init(&job->landing.lock, NULL);
+    host_open(&job->host, workers, preload_ours);
+    if (sl_pipe_create(definition, &job->pipe, &job->error) != SL_OK) {
+        fail_msg("%s", job->error.message);
+    }
+    job->pools[0] = (struct sl_pipe_pool){"workers", job->host.pool};
+    job->sink = (struct sl_pipe_sink){NULL, land, &job->landing};
+    job->options.pools = job->pools;
+    job->options.pool_count = 1;
+    job->options.sinks = &job->sink;
+    job->options.sink_count = 1;
+}
+
+static enum sl_code job_run(struct job *job, uint64_t count) {
+    struct numbers numbers = {.count = count};
+    enum sl_code code = sl_pipe_run(job->pipe, &job->options, numbers_source(&numbers), &job->report, &job->error);
+    numbers_finish(&numbers);
+    for (uint32_t i = 0; i < job->report.stage_count; i++) {
+        uint64_t sum = 0;
+        for (int status = 0; status < SL_STATUS_COUNT; status++) {
+            sum += job->report.stages[i].count[status];
+        }
+        assert_int_equal(sum, job->report.stages[i].input);
+    }
+    return code;
+}
+
+static void job_close(struct job *job) {
+    sl_pipe_destroy(job->pipe);
+    host_close(&job->host);
+    sl_pipe_report_finish(&job->report);
+    sl_error_finish(&job->error);
+    pthread_mutex_destroy(&job->landing.lock);
+}
+
+#define SKIP_FAILED .on_error = {.on_error = SL_ON_ERROR_SKIP}
+
+static enum sl_code add_one(void *context, const struct sl_pipe_item *item, struct sl_emit *emit,
+                            struct sl_error *error) {
+    (void)error;
+    assert_string_equal(item->context->pipe, "scoring");
+    assert_string_equal(item->context->stage, context);
+    sl_write_int(sl_emit_begin(emit), int_of(item->value) + 1);
+    sl_emit_end(emit);
+    return SL_OK;
+}
+
+static enum sl_code is_big(void *context, const struct sl_pipe_item *item, bool *taken, struct sl_error *error) {
+    (void)context;
+    (void)error;
+    *taken = int_of(item->value) > 3000;
+    return SL_OK;
+}
+
+static void native_python_router(void **state) {
+    (void)state;
+    static char stage_name[] = "prepare";
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("scoring"),
+        .stages =
+            SL_STAGES(SL_NATIVE("prepare", add_one, .context = stage_name),
+                      SL_PYTHON("predict", "pipe_functions:triple", .batch_size = 32, .max_in_flight = 4, SKIP_FAILED),
+                      SL_ROUTER("route", {is_big, .to = "big"})),
+        .outputs = SL_OUTPUTS("big"),
+    };
+    struct job job;
+    job_open(&job, &definition, 2);
+    assert_int_equal(job_run(&job, 10000), SL_OK);
+    assert_int_equal(atomic_load(&job.landing.total), 10000);
+    assert_int_equal(job.landing.out_of_order, 0);
+    /* 3 (x + 1) + 1 > 3000 from x = 999 on */
+    assert_int_equal(count_of(&job.landing, "big"), 10000 - 999);
+    assert_int_equal(job.landing.sum, 3 * (int64_t)(10000 * 10001 / 2) + 10000);
+    assert_int_equal(job.report.stages[1].count[SL_STATUS_OK], 10000);
+    job_close(&job);
+}
+
+static void python_stages_make_many_or_drop(void **state) {
+    (void)state;
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("cardinality"),
+        .stages = SL_STAGES(
+            SL_PYTHON("many", "pipe_functions:halves", .cardinality = SL_CARDINALITY_MANY, SKIP_FAILED),
+            SL_PYTHON("filter", "pipe_functions:even_only", .cardinality = SL_CARDINALITY_FILTER, SKIP_FAILED)),
+    };
+    struct job job;
+    job_open(&job, &definition, 1); /* both stages share one worker */
+    assert_int_equal(job_run(&job, 1000), SL_OK);
+    int64_t sum = 0;
+    uint64_t count = 0, made = 0;
+    for (int64_t x = 0; x < 1000; x++) {
+        for (int64_t i = 0; i < x % 4; i++) {
+            made++;
+            if (i % 2 == 0) {
+                sum += 10 * x + i;
+                count++;
+            }
+        }
+    }
+    assert_int_equal(job.report.stages[0].emitted, made);
+    assert_int_equal(job.report.stages[1].input, made);
+    assert_int_equal(job.report.stages[1].count[SL_STATUS_SKIPPED], made - count);
+    assert_int_equal(atomic_load(&job.landing.total), count);
+    assert_int_equal(job.landing.sum, sum);
+    assert_int_equal(job.landing.out_of_order, 0);
+    job_close(&job);
+}
+
+static void marks_are_obeyed(void **state) {
+    (void)state;
+    const struct sl_route routes[] = {{.to = "aside"}, {.to = NULL}};
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("marks"),
+        .stages = SL_STAGES(SL_PYTHON("sort", "pipe_functions:sort_out", .routes = routes,
+                                      .on_error = {.on_error = SL_ON_ERROR_ROUTE}, .on_error_to = "dead")),
+        .outputs = SL_OUTPUTS("aside", "dead"),
+    };
+    struct job job;
+    job_open(&job, &definition, 1);
+    assert_int_equal(job_run(&job, 500), SL_OK);
+    assert_int_equal(count_of(&job.landing, "default"), 100);
+    assert_int_equal(count_of(&job.landing, "aside"), 100);
+    assert_int_equal(count_of(&job.landing, "dead"), 200); /* the errors, and those that went to an unknown place */
+    assert_int_equal(job.landing.with_error, 200);
+    assert_int_equal(job.report.stages[0].count[SL_STATUS_SKIPPED], 100);
+    job_close(&job);
+}
+
+static void results_of_the_wrong_shape_are_named(void **state) {
+    (void)state;
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("shape"),
+        .stages = SL_STAGES(SL_PYTHON("many", "pipe_functions:not_a_list", .cardinality = SL_CARDINALITY_MANY)),
+    };
+    struct job job;
+    job_open(&job, &definition, 1);
+    assert_int_equal(job_run(&job, 10), SL_E_HALTED);
+    assert_non_null(strstr(job.error.message, "returned int for an item; a stage of cardinality many returns a list"));
+    job_close(&job);
+}
+
+static void one_poison_item_costs_itself(void **state) {
+    (void)state;
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("poison"),
+        .stages = SL_STAGES(SL_PYTHON("fragile", "pipe_functions:die_on_poison",
+                                      .on_error = {.on_error = SL_ON_ERROR_ISOLATE}, .on_error_to = "dead"),
+                            SL_PYTHON("after", "pipe_functions:triple", SKIP_FAILED)),
+        .outputs = SL_OUTPUTS("dead"),
+    };
+    struct job job;
+    job_open(&job, &definition, 2);
+    assert_int_equal(job_run(&job, 1000), SL_OK);
+    assert_int_equal(count_of(&job.landing, "dead"), 10);
+    assert_int_equal(count_of(&job.landing, "default"), 990);
+    assert_int_equal(job.landing.with_error, 10);
+    assert_int_equal(job.landing.last_error, SL_E_WORKER_CRASHED);
+    assert_int_equal(job.landing.death_signal, 11);
+    assert_int_equal(job.landing.out_of_order, 0);
+    job_close(&job);
+}
+
+static void cancelling_ends_a_function_that_hangs(void **state) {
+    (void)state;
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("hang"),
+        .stages = SL_STAGES(SL_PYTHON("before", "pipe_functions:triple", .batch_size = 1),
+                            SL_PYTHON("hang", "pipe_functions:hang", .batch_size = 1, .timeout_ms = UINT32_MAX)),
+    };
+    struct job job;
+    job_open(&job, &definition, 2);
+    struct sl_pipe_run *run = NULL;
+    assert_int_equal(sl_pipe_start(job.pipe, &job.options, &run, &job.error), SL_OK);
+    struct sl_writer writer;
+    sl_writer_init(&writer, NULL);
+    sl_write_int(&writer, 7);
+    struct sl_item item = {.id = 7};
+    assert_int_equal(sl_writer_end(&writer, &item.value, NULL), SL_OK);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(sl_pipe_push(run, &item, NULL), SL_OK);
+    }
+    /* Past its time the run is cancelled: what hangs is killed, and all is accounted for. */
+    assert_int_equal(sl_pipe_finish(run, 300, &job.report, &job.error), SL_E_TIMEOUT);
+    assert_non_null(strstr(job.error.message, "not through after 300 ms"));
+    assert_int_equal(job.report.input, 20);
+    assert_int_equal(job.report.finished, 0);
+    assert_int_equal(atomic_load(&job.landing.total), 0);
+    assert_int_equal(job.report.stages[1].count[SL_STATUS_CANCELLED], job.report.stages[1].input);
+    sl_writer_finish(&writer);
+    job_close(&job);
+}
+
+static void a_pool_that_is_missing_is_named(void **state) {
+    (void)state;
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("pools"), .stages = SL_STAGES(SL_PYTHON("a", "pipe_functions:triple", .pool = "gpu"))};
+    struct job job;
+    job_open(&job, &definition, 1);
+    assert_int_equal(job_run(&job, 1), SL_E_INVALID_ARGUMENT);
+    assert_string_equal(job.error.message, "stage a wants pool gpu, which the run was not given");
+    job.options.pool_count = 0;
+    assert_int_equal(job_run(&job, 1), SL_E_INVALID_ARGUMENT);
+    assert_non_null(strstr(job.error.message, "the run was given no pool"));
+    job_close(&job);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(native_python_router),
+        cmocka_unit_test(python_stages_make_many_or_drop),
+        cmocka_unit_test(marks_are_obeyed),
+        cmocka_unit_test(results_of_the_wrong_shape_are_named),
+        cmocka_unit_test(one_poison_item_costs_itself),
+        cmocka_unit_test(cancelling_ends_a_function_that_hangs),
+        cmocka_unit_test(a_pool_that_is_missing_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
