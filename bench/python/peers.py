@@ -234,6 +234,32 @@ class LargeMap(Map):
     chunk = 1024
 
 
+class Chain:
+    """Three stages over one multiprocessing.Pool: each an imap over the results of the one before."""
+
+    def __init__(self, peer, divisor):
+        import work
+        self.stages = [work.prepare, work.score, work.decide]
+        self.peer = peer()
+        self.pool = self.peer.pool
+        self.count = max(1, ITEMS // divisor)
+        self.measure(max(1, ITEMS_WARM // divisor))
+
+    def measure(self, count):
+        start = time.perf_counter()
+        items = (make_item(i) for i in range(count))
+        for stage in self.stages:
+            items = self.pool.imap(stage, items, chunksize=64)
+        total = sum(result["score"] for result in items)
+        seconds = time.perf_counter() - start
+        if total != count * (count - 1):
+            raise SystemExit(f"wrong sum: {total!r}; expected {count * (count - 1)}")
+        return [count / seconds]
+
+    def round(self):
+        return self.measure(self.count)
+
+
 class Bytes:
     def __init__(self, peer, divisor):
         import work
@@ -384,7 +410,7 @@ class Recovery:
 KINDS = {
     "call_rtt": Calls, "pool_start": Start, "map_small": Map, "map_large_batch": LargeMap, "bytes_1mib": Bytes,
     "array_64mib": Array, "array_64mib_shm": SharedArray, "stream_peak": Peak, "crash_recovery": Recovery,
-    "pool_start_8_sklearn": LearnerStart, "view_call": ViewCall,
+    "pool_start_8_sklearn": LearnerStart, "view_call": ViewCall, "pipe_chain": Chain,
 }
 PEERS = {"learner": Learner, "executor": Executor, "pool": Pool, "joblib": Joblib, "mpire": Mpire, "server": Server}
 

@@ -16,3 +16,30 @@ def length(item):
 
 def length_batch(items):
     return [len(item) for item in items]
+
+
+def prepare(item):
+    return dict(item, x=item["x"] + 0.0)
+
+
+def prepare_batch(items):
+    return [dict(item, x=item["x"] + 0.0) for item in items]
+
+
+def decide(item):
+    return {"score": item["score"], "high": item["score"] >= 200_000}
+
+
+def decide_batch(items):
+    return [{"score": item["score"], "high": item["score"] >= 200_000} for item in items]
+
+
+def burn_batch(items):
+    """About ten milliseconds of a processor."""
+    for _ in range(100_000):
+        pass
+    return items
+
+
+def burn_and_score_batch(items):
+    return score_batch(burn_batch(items))
