@@ -59,7 +59,7 @@
 #define SL__WORKER_ACTION_LIST(X)                                                                     \
     X(NOTHING, "nothing")                                                                             \
     X(SPAWN, "spawn")                                                                                 \
-    X(SPAWN_ON, "spawn on")        /* the template is asked, or waited for */          \
+    X(SPAWN_ON, "spawn on")        /* the template is asked, or waited for */                         \
     X(WITHDRAW, "withdraw")        /* whatever the template makes is not wanted any more */           \
     X(GREET, "greet")              /* send the configuration, arm the start deadline */               \
     X(ANNOUNCE, "announce")        /* tell the owner that it is ready */                              \
