@@ -75,8 +75,9 @@ def start_programs(native, reason, argv):
 def replace(native, send_failure, before, reason, argv):
     """Becomes a template that has imported nothing: same process, same socket, same children. GPU contexts and memory are given back."""
     try:
-        native.template_replace(before.argv + [REPLACED.encode(), os.fsencode(reason), *argv], before.environment,
-                                before.directory)
+        # The program is the one that the host names: what the interpreter was called by may be a name without a path.
+        native.template_replace([argv[0], *before.argv[1:], REPLACED.encode(), os.fsencode(reason), *argv],
+                                before.environment, before.directory)
     except OSError as failure:
         send_failure("worker_start_failed", "a template that cannot be forked (%s) could not be replaced: %s" % (reason, failure))
     return 1

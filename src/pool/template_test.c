@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -158,8 +159,7 @@ static void one_that_forgets_to_tell_an_end(void **unused) {
 }
 
 /* Workers live as long as their template, whatever they do. */
-static void one_that_is_killed(void **unused) {
-    (void)unused;
+static void kill_template(void) {
     struct sl_runtime *runtime = open_runtime();
     struct sl_pool_options options = scripted_template(3, WORKER, "prepare;ready;fork");
     options.restart_backoff_ms = 1;
@@ -187,6 +187,19 @@ static void one_that_is_killed(void **unused) {
     sl_pool_destroy(pool);
     no_child_is_left();
     close_runtime(runtime);
+}
+
+static void one_that_is_killed(void **unused) {
+    (void)unused;
+    kill_template();
+}
+
+/* The first process of a container gets the orphans, and has to reap them. */
+static void one_that_is_killed_in_a_container(void **unused) {
+    (void)unused;
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    kill_template();
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0), 0);
 }
 
 static void one_that_is_stopped_goes_on(void **unused) {
@@ -248,6 +261,7 @@ int main(void) {
         cmocka_unit_test(workers_that_cannot_get_ready),
         cmocka_unit_test(one_that_forgets_to_tell_an_end),
         cmocka_unit_test(one_that_is_killed),
+        cmocka_unit_test(one_that_is_killed_in_a_container),
         cmocka_unit_test(one_that_is_stopped_goes_on),
         cmocka_unit_test(deaths_in_any_order),
     };

@@ -546,9 +546,8 @@ static enum sl__worker_event collect(struct sl__worker *worker, bool ended, bool
     ending.known = ended && worker->end_told;
     if (ending.known) {
         ending.end = worker->end;
-    } else if (worker->config.template != NULL) {
-        sl__child_kill(&worker->child); /* what is left of its group */
     } else {
+        /* A worker whose template is gone is our child where this process adopts orphans, as the first one of a container does. */
         ending.known = ended && sl__child_reap(&worker->child, &ending.end);
     }
     sl__outputs_drain(worker);

@@ -296,6 +296,18 @@ def test_another_program_finds_things_as_they_were(host, module, tmp_path):
     assert template.hear()["signal"] == signal.SIGTERM
 
 
+def test_an_interpreter_that_is_a_script_starts_the_other_program(host, module, tmp_path):
+    """As version switchers have them. The interpreter behind it may have been called by any name."""
+    module("import threading, time; threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()")
+    shim = tmp_path / "python"
+    shim.write_text("#!/bin/sh\nSHIM=1 exec %s \"$@\"\n" % sys.executable)
+    shim.chmod(0o755)
+    template = host()
+    assert template.ready("m", argv=[str(shim), "-c", WORKER, "slither.worker"])["fork"] is False
+    assert b"SHIM=1" in template.process.read("environ")
+    assert b"SHIM=1" in template.worker().read("environ")
+
+
 def test_what_an_import_has_started_stays_a_child_of_the_other_program(host, module):
     module(LEAVES_A_DAEMON + """
     import threading
