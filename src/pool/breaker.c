@@ -12,7 +12,8 @@
 #include "sys/entropy.h"
 
 #define NS_PER_MS 1000000u
-#define DEATH_TEXT_MAX 240 /* bytes of the last death's message in that of a refusal */
+#define WARM_AGAIN_MS 1000u /* when there is nobody who could be started for a trial */
+#define DEATH_TEXT_MAX 240  /* bytes of the last death's message in that of a refusal */
 
 #define LOG(pool, level, ...) sl__log_host(&(pool)->runtime->log, level, (pool)->name, UINT32_MAX, 0, __VA_ARGS__)
 
@@ -183,8 +184,8 @@ static void cool_down(struct sl_pool *pool, uint64_t cooled_ns) {
         pool->breaker.why, (unsigned long long)left_ms, pool->failure.message);
 }
 
-/* One that is on its way, or else one that was given up. */
-static struct sl__occupant *choose_trial(const struct sl_pool *pool) {
+/* One that is on its way, or else one that was given up, or one where there is none yet. */
+static struct sl__occupant *choose_trial(struct sl_pool *pool) {
     struct sl__occupant *chosen = NULL;
     for (uint32_t i = 0; i < pool->place_count; i++) {
         struct sl__occupant *occupant = pool->places[i]->current;
@@ -200,10 +201,14 @@ static struct sl__occupant *choose_trial(const struct sl_pool *pool) {
             chosen = occupant;
         }
     }
+    for (uint32_t i = 0; chosen == NULL && i < pool->place_count; i++) {
+        struct sl__place *place = pool->places[i];
+        chosen = place->wanted && place->current == NULL ? sl__size_appoint(place) : NULL;
+    }
     return chosen;
 }
 
-/* With the lock held. The worker to be started, or NULL. */
+/* With the lock held. The worker to be started, or NULL: then one is idle, or all are leased. */
 static struct sl__occupant *warm(struct sl_pool *pool) {
     if (pool->allot.idle_count > 0) {
         tell(pool, SL__CIRCUIT_IS_IDLE);
@@ -214,9 +219,22 @@ static struct sl__occupant *warm(struct sl_pool *pool) {
     return chosen;
 }
 
+static void warm_again(struct sl_pool *pool) {
+    sl__timer_set(pool->breaker.timer, WARM_AGAIN_MS);
+}
+
 static void start_trial(struct sl_pool *pool, struct sl__occupant *occupant) {
     LOG(pool, SL_LOG_INFO, "circuit half-open: worker %u is started for a trial", occupant->place->index);
-    if (occupant->admission != SL__ADMISSION_WAITING) {
+    if (occupant->start_due) {
+        sl__size_adjust(pool);
+        if (occupant->role == SL__ROLE_NONE) { /* there was no memory for it */
+            pthread_mutex_lock(&pool->lock);
+            pool->breaker.trial_worker = SL__NOBODY;
+            pthread_mutex_unlock(&pool->lock);
+            warm_again(pool);
+            return;
+        }
+    } else if (occupant->admission != SL__ADMISSION_WAITING) {
         sl__worker_start(occupant->worker);
     }
     if (occupant->admission == SL__ADMISSION_WAITING) {
@@ -260,13 +278,19 @@ static void look(struct sl__task *task) {
         start_all(pool);
     } else if (trial != NULL) {
         start_trial(pool, trial);
+    } else if (state == SL__CIRCUIT_WARMING) {
+        warm_again(pool); /* of no meaning when a lane is idle by now */
     }
 }
 
 static void cooled(void *context) {
     struct sl_pool *pool = context;
     pthread_mutex_lock(&pool->lock);
-    tell(pool, SL__CIRCUIT_IS_COOLED);
+    if (pool->breaker.circuit.state == SL__CIRCUIT_WARMING && pool->breaker.trial_worker == SL__NOBODY) {
+        tell(pool, SL__CIRCUIT_IS_WITHDRAWN); /* it looks again */
+    } else {
+        tell(pool, SL__CIRCUIT_IS_COOLED);
+    }
     pthread_mutex_unlock(&pool->lock);
 }
 

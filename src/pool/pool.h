@@ -193,6 +193,8 @@ void sl__size_sampled(struct sl__occupant *occupant, uint64_t rss_bytes);
 void sl__size_adjust(struct sl_pool *pool);
 /* Owner's callback; and its end: it is ready, gone or stopped. */
 bool sl__size_admit(void *context, uint32_t worker);
+/* With the lock: one for a wanted place that has none; sl__size_adjust starts it. NULL: not now. */
+struct sl__occupant *sl__size_appoint(struct sl__place *place);
 /* Before those that have waited longer. */
 void sl__size_admit_now(struct sl__occupant *occupant);
 void sl__size_admitted(struct sl__occupant *occupant);

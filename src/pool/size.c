@@ -348,6 +348,11 @@ static struct sl__occupant *appoint(struct sl__place *place, enum sl__role role,
     return occupant;
 }
 
+struct sl__occupant *sl__size_appoint(struct sl__place *place) {
+    place->current = appoint(place, SL__ROLE_CURRENT, UINT64_MAX);
+    return place->current;
+}
+
 /* When it has to be looked at again, at the latest. */
 static uint64_t follow_place(struct sl__place *place, bool starts, uint64_t now_ns) {
     struct sl__incarnation *incarnation = sl__place_incarnation(place);
