@@ -28,10 +28,17 @@ enum sl_code sl__lmdb_error(struct sl_error *error, int number, const char *what
                             what);
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
-    case MDB_PANIC:
     case MDB_INVALID:
         return sl_error_set(error, SL_E_INVALID_DATA, "%s: the store's file is damaged (%s); restore it from a copy",
                             what, mdb_strerror(number));
+    case MDB_PANIC:
+        return sl_error_set(
+            error, SL_E_SYSTEM,
+            "%s: an earlier write to the device failed halfway; make room on it, and open the store again", what);
+    case EIO: /* also what LMDB makes of a write that was cut short */
+    case ENOSPC:
+    case EFBIG:
+        return sl__system_error(error, number, "%s: the device has no room left, or fails", what);
     case MDB_VERSION_MISMATCH:
         return sl_error_set(error, SL_E_VERSION, "%s: the file was written by another version of LMDB", what);
     case MDB_MAP_RESIZED:
