@@ -239,37 +239,66 @@ static struct sl__reading *take(struct sl__reader *reader) {
     return NULL;
 }
 
+/*
+ * Whether the version that LMDB gave is sure to be what it says. LMDB takes the number of the last transaction, and then copies the meta page that
+ * this number names; of two pages, the next transaction but one writes the same. A reader that lost the processor in between may
+ * have copied that, perhaps half of it, before it was announced: it would see what others do not see yet. The writer announces each version here
+ * before it begins the next transaction, so that the page was still untouched when nothing later than this version is announced.
+ */
+static bool is_settled(const struct sl__reading *reading) {
+    const struct sl__control *control = reading->reader->control;
+    MDB_envinfo info;
+    atomic_thread_fence(memory_order_acquire); /* after the copy */
+    if (control != NULL && atomic_load_explicit(&control->closed, memory_order_relaxed) == 0) {
+        return atomic_load_explicit(&control->version, memory_order_acquire) <= reading->version;
+    }
+    /* No writer is known, though one may have come since. */
+    return mdb_env_info(reading->reader->env, &info) == 0 && info.me_last_txnid <= reading->version + 1;
+}
+
+static int begin_first(struct sl__reading *reading) {
+    struct MDB_env *env = reading->reader->env;
+    int number = mdb_txn_begin(env, NULL, MDB_RDONLY, &reading->txn);
+    if (number == MDB_READERS_FULL) {
+        int dead;
+        (void)mdb_reader_check(env, &dead);
+        number = mdb_txn_begin(env, NULL, MDB_RDONLY, &reading->txn);
+    }
+    if (number != 0) {
+        reading->txn = NULL;
+    }
+    return number;
+}
+
 static enum sl_code prepare(struct sl__reading *reading, struct sl_error *error) {
     struct sl__reader *reader = reading->reader;
-    int number;
     if (reading->views == NULL) {
         reading->views = calloc(reader->names_max, sizeof(*reading->views));
         if (reading->views == NULL) {
             return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory to read a store");
         }
     }
-    if (reading->txn == NULL) {
-        number = mdb_txn_begin(reader->env, NULL, MDB_RDONLY, &reading->txn);
-        if (number == MDB_READERS_FULL) {
-            int dead;
-            (void)mdb_reader_check(reader->env, &dead);
-            number = mdb_txn_begin(reader->env, NULL, MDB_RDONLY, &reading->txn);
+    /* Each time round somebody has committed meanwhile: it is not this reader alone that makes no progress. */
+    for (;;) {
+        int number;
+        if (reading->txn == NULL) {
+            number = begin_first(reading);
+        } else {
+            number = mdb_txn_renew(reading->txn);
+            if (number != 0) {
+                mdb_txn_abort(reading->txn);
+                reading->txn = NULL;
+            }
         }
         if (number != 0) {
-            reading->txn = NULL;
+            return sl__lmdb_error(error, number, "cannot read the store");
         }
-    } else {
-        number = mdb_txn_renew(reading->txn);
-        if (number != 0) {
-            mdb_txn_abort(reading->txn);
-            reading->txn = NULL;
+        reading->version = mdb_txn_id(reading->txn);
+        if (SL_LIKELY(is_settled(reading))) {
+            return SL_OK;
         }
+        mdb_txn_reset(reading->txn);
     }
-    if (number != 0) {
-        return sl__lmdb_error(error, number, "cannot read the store");
-    }
-    reading->version = mdb_txn_id(reading->txn);
-    return SL_OK;
 }
 
 enum sl_code sl__reading_begin(struct sl__reader *reader, struct sl__reading **out, struct sl_error *error) {
