@@ -224,8 +224,8 @@ static void test_sqlite_refusals(void **state) {
     assert_non_null(strstr(query("SELECT id, x FROM t ORDER BY id", NULL, "x"), "1=\"fine\";(invalid_utf8 , row 2: "));
     write_file(
         "this is no database, and long enough to be looked at by anybody who expects the header of one, 100 bytes");
-    assert_non_null(
-        strstr(query("SELECT x FROM t", NULL, NULL), "(invalid_data : the query cannot be run: file is not a database)"));
+    assert_non_null(strstr(query("SELECT x FROM t", NULL, NULL),
+                           "(invalid_data : the query cannot be run: file is not a database)"));
 }
 
 static void test_sqlite_locked(void **state) {

@@ -2,6 +2,7 @@
 /* Stores as workers see them. What is read is asserted in Python, see modules/store_functions.py. */
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 #include <slither/slither.h>
@@ -281,7 +283,7 @@ static void writes_of_workers_add_up(void **state) {
     }
 }
 
-static atomic_bool writing, reloads_done;
+static atomic_bool writing, reloads_done, kills_done;
 
 static void *write_on(void *unused) {
     (void)unused;
@@ -322,6 +324,50 @@ static void readers_are_killed(void **state) {
     check(sl_store_stat(store, &after, &error), &error);
     assert_int_equal(after.oldest_snapshot_pid, 0);
     assert_true(after.bytes_used < before.bytes_used + (16 << 20));
+}
+
+/* Kills workers at any moment: while they take readings, walk over pages, ask for writes. */
+static void *kill_on(void *context) {
+    unsigned *seed = context;
+    for (int kills = 0; kills < 40;) {
+        int64_t pid = sl_pool_worker_pid(pool, (uint32_t)(rand_r(seed) % WORKERS));
+        struct timespec pause = {.tv_nsec = rand_r(seed) % 5000000};
+        nanosleep(&pause, NULL); /* the moment is what is drawn */
+        if (pid > 0 && kill((pid_t)pid, SIGKILL) == 0)
+            kills++;
+    }
+    atomic_store(&kills_done, true);
+    return NULL;
+}
+
+static void readers_are_killed_at_random(void **state) {
+    (void)state;
+    const char *given = getenv("SLITHER_TEST_SEED");
+    unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
+    struct sl_error error = SL_ERROR_INIT;
+    struct sl_store_stat stat = SL_STORE_STAT_INIT;
+    struct sl_report report = SL_REPORT_INIT;
+    pthread_t writer, killer;
+    void *problem;
+    print_message("seed %u\n", seed);
+    atomic_store(&writing, true);
+    atomic_store(&kills_done, false);
+    assert_int_equal(pthread_create(&writer, NULL, write_on, NULL), 0);
+    assert_int_equal(pthread_create(&killer, NULL, kill_on, &seed), 0);
+    struct repeated some = {{(const uint8_t[]){20}, 1}, UINT64_MAX, &kills_done};
+    run("store_functions:reads_and_writes", &some, 1, SL_SNAPSHOT_BATCH, SL_ON_ERROR_SKIP, &report);
+    pthread_join(killer, NULL);
+    atomic_store(&writing, false);
+    pthread_join(writer, &problem);
+    assert_null(problem);
+    assert_int_equal(report.count[SL_STATUS_OK] + report.count[SL_STATUS_FAILED], report.input);
+    assert_true(report.count[SL_STATUS_OK] > 0);
+    for (uint32_t i = 0; i < report.error_count; i++)
+        assert_int_equal(report.errors[i].error.code, SL_E_WORKER_CRASHED); /* and nobody has read anything torn */
+    sl_report_finish(&report);
+    call_true("reads", "1"); /* a worker that lives still reads */
+    check(sl_store_stat(store, &stat, &error), &error);
+    assert_int_equal(stat.oldest_snapshot_pid, 0);
 }
 
 struct reload_rows {
@@ -409,6 +455,7 @@ int main(void) {
         cmocka_unit_test(a_batch_is_one_version),
         cmocka_unit_test(writes_of_workers_add_up),
         cmocka_unit_test(readers_are_killed),
+        cmocka_unit_test(readers_are_killed_at_random),
         cmocka_unit_test(batches_see_one_version_of_ten_thousand),
         cmocka_unit_test(a_store_is_made_anew), /* last: the other tables are gone then */
     };

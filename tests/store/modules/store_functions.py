@@ -242,6 +242,12 @@ def reads(count):
     return True
 
 
+def reads_and_writes(count):
+    reads(count)
+    ROWS.increment("reads")
+    return reads(count)
+
+
 def die_reading(count):
     with slither.snapshot():
         reads(count % 7 + 1)
