@@ -45,10 +45,12 @@ static char *describe_death(const struct sl_death *death) {
     for (unsigned i = 0; i < SL_DEATH_SAMPLES && death->samples[i].rss_bytes > 0; i++) {
         snprintf(memory, sizeof(memory), ", %" PRIu64 " MiB", death->samples[i].rss_bytes >> 20);
     }
+    bool asked = death->activity != SL_ACTIVITY_UNKNOWN;
     char *text = NULL;
-    if (asprintf(&text, "death: %s, %s, after %.1f s and %" PRIu64 " batch%s%s%s%s\n",
-                 sl_death_cause_name(death->cause), sl_activity_name(death->activity), (double)death->age_ms / 1000.0,
-                 death->batch_count, death->batch_count == 1 ? "" : "es", memory, death->evidence != NULL ? "; " : "",
+    if (asprintf(&text, "death: %s%s%s%s, after %.1f s and %" PRIu64 " batch%s%s%s%s\n",
+                 sl_death_cause_name(death->cause), asked ? " (" : "", asked ? sl_activity_name(death->activity) : "",
+                 asked ? ")" : "", (double)death->age_ms / 1000.0, death->batch_count,
+                 death->batch_count == 1 ? "" : "es", memory, death->evidence != NULL ? "; " : "",
                  death->evidence != NULL ? death->evidence : "") < 0) {
         return NULL;
     }

@@ -87,7 +87,7 @@ SL_API struct sl_death *sl_death_copy(const struct sl_death *death);
 SL_API void sl_death_destroy(struct sl_death *death);
 
 struct sl_writer;
-/** Writes it as a value: a map, described in docs/supervision.md. */
+/** Writes it as a value: a map, described in docs/death-certificates.md. */
 SL_API void sl_death_write(const struct sl_death *death, struct sl_writer *writer);
 
 SL_END_DECLS

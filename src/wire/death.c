@@ -76,7 +76,7 @@ static void put_all(struct map *map, const struct sl_death *death) {
             sl_write_bool(map->writer, death->core_dumped);
         }
     }
-    put_text(map, "activity", sl_activity_name(death->activity));
+    put_text(map, "activity", death->activity != SL_ACTIVITY_UNKNOWN ? sl_activity_name(death->activity) : NULL);
     put_uint(map, "age_ms", death->age_ms);
     put_uint(map, "batches", death->batch_count);
     put_samples(map, death);
