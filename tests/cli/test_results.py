@@ -114,7 +114,7 @@ class Results(harness.CommandTest):
         self.assertEqual(result.out, b"1\n")
 
     def test_workers_are_replaced_and_added(self):
-        result = self.call("same", list(range(2000)), "-j", "1", "--pool-max", "2", "-b", "10", "--recycle-batches", "20",
+        result = self.call("same_slowly", list(range(2000)), "-j", "1", "--pool-max", "2", "-b", "10", "--recycle-batches", "20",
                            "--report", "report.json")
         self.status(result, 0)
         self.assertEqual(result.values, list(range(2000)))

@@ -15,6 +15,12 @@ def same(items):
     return items
 
 
+def same_slowly(items):
+    """Long enough for a run to see a successor get ready."""
+    time.sleep(0.02)
+    return items
+
+
 def double(items):
     return [item * 2 for item in items]
 
