@@ -183,7 +183,8 @@ static void reloads_are_seen_whole(void **state) {
     struct sl_store_stat stat = SL_STORE_STAT_INIT;
     struct sl_error error = SL_ERROR_INIT;
     check(sl_store_stat(store, &stat, &error), &error);
-    assert_true(stat.bytes_used < 64 << 20); /* what a reload leaves behind is used again */
+    /* What a reload leaves behind is used again; a reader that loses the processor keeps some of it meanwhile. Without that it were 700 MiB and more. */
+    assert_true(stat.bytes_used < 256 << 20);
 }
 
 /* A file whose last line is bad, between two that are not. */
