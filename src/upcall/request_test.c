@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/macros.h"
 #include "request.h"
 #include "sys/descriptor.h"
 #include "sys/memory_file.h"
@@ -177,7 +178,7 @@ static int file_of(size_t size, uint32_t seals) {
     assert_int_equal(sl__memory_file_create("gift", size, &fd, NULL), SL_OK);
     bytes = calloc(1, size);
     assert_non_null(bytes);
-    memcpy(bytes, one, sizeof one - 1);
+    memcpy(bytes, one, SL_MIN(size, sizeof one - 1));
     assert_int_equal(pwrite(fd, bytes, size, 0), size);
     free(bytes);
     assert_int_equal(sl__memory_file_seal(fd, seals, NULL), SL_OK);
