@@ -32,7 +32,8 @@ struct sl__table_object {
 
 struct sl__store_state {
     const struct sl__codec *codec;
-    PyObject *native; /* keeps `codec` */
+    PyObject *capsule; /* keeps `codec`, also when slither._native has been taken apart at the end of the interpreter */
+    PyObject *native;  /* keeps `codec->state` */
     PyTypeObject *reader_type;
     PyTypeObject *table_type;
     PyTypeObject *scan_type;

@@ -171,9 +171,8 @@ static PyMethodDef store_functions[] = {
 static int store_exec(PyObject *module) {
     struct sl__store_state *state = sl__store_state_of(module);
     state->native = PyImport_ImportModule("slither._native");
-    PyObject *capsule = state->native != NULL ? PyObject_GetAttrString(state->native, "_codec") : NULL;
-    state->codec = capsule != NULL ? PyCapsule_GetPointer(capsule, SL__CODEC_CAPSULE) : NULL;
-    Py_XDECREF(capsule);
+    state->capsule = state->native != NULL ? PyObject_GetAttrString(state->native, "_codec") : NULL;
+    state->codec = state->capsule != NULL ? PyCapsule_GetPointer(state->capsule, SL__CODEC_CAPSULE) : NULL;
     if (state->codec == NULL)
         return -1;
     if (state->codec->size != sizeof(struct sl__codec)) {
@@ -191,6 +190,7 @@ static int store_exec(PyObject *module) {
 static int store_traverse(PyObject *module, visitproc visit, void *arg) {
     struct sl__store_state *state = sl__store_state_of(module);
     Py_VISIT(state->native);
+    Py_VISIT(state->capsule);
     Py_VISIT(state->reader_type);
     Py_VISIT(state->table_type);
     Py_VISIT(state->scan_type);
@@ -211,8 +211,10 @@ static int store_clear(PyObject *module) {
 
 /* Readers that are left use the codec until they are gone, and they are gone before their module is. */
 static void store_free(void *module) {
+    struct sl__store_state *state = sl__store_state_of(module);
     (void)store_clear(module);
-    Py_CLEAR(sl__store_state_of(module)->native);
+    Py_CLEAR(state->capsule);
+    Py_CLEAR(state->native);
 }
 
 static PyModuleDef_Slot store_slots[] = {
