@@ -40,7 +40,7 @@ struct waiting {
 
 /* By nature once a process, as the life of the worker is. */
 static struct {
-    int fd; /* -1: none */
+    int fd;               /* -1: none */
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t changed;
     bool reading; /* a thread is */
