@@ -183,6 +183,17 @@ const char *sl__lines_last(const struct sl__lines *lines) {
     return lines->tail_count > 0 ? lines->tail[(lines->tail_count - 1) % SL__TAIL_LINES] : NULL;
 }
 
+const char *sl__lines_fatal(const struct sl__lines *lines) {
+    static const char start[] = "Fatal Python error: ";
+    for (uint32_t age = 1; age <= SL__TAIL_LINES && age <= lines->tail_count; age++) {
+        const char *line = lines->tail[(lines->tail_count - age) % SL__TAIL_LINES];
+        if (line != NULL && strncmp(line, start, sizeof(start) - 1) == 0) {
+            return line;
+        }
+    }
+    return NULL;
+}
+
 void sl__lines_finish(struct sl__lines *lines) {
     for (size_t i = 0; i < SL__TAIL_LINES; i++) {
         free(lines->tail[i]);

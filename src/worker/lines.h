@@ -40,6 +40,8 @@ void sl__lines_flush(struct sl__lines *lines);
 char *sl__lines_tail(const struct sl__lines *lines);
 /* The very last line, or NULL. */
 const char *sl__lines_last(const struct sl__lines *lines);
+/* The line with which the interpreter began to tell of its crash, when it is among the last ones; or NULL. */
+const char *sl__lines_fatal(const struct sl__lines *lines);
 /* Forgets everything, for the next process. Legal on a zeroed struct. */
 void sl__lines_finish(struct sl__lines *lines);
 

@@ -146,6 +146,24 @@ static void the_tail_is_the_last_lines(void **unused) {
     assert_null(sl__lines_last(&lines));
 }
 
+static void the_line_that_tells_of_a_crash_is_found(void **unused) {
+    (void)unused;
+    static struct sl__lines lines;
+    struct heard heard = {.count = 0};
+    static const char crash[] = "loading\nFatal Python error: Aborted\n\n  File \"model.py\", line 4 in <module>\n";
+    sl__lines_init(&lines, true, hear, &heard);
+    assert_null(sl__lines_fatal(&lines));
+    sl__lines_feed(&lines, crash, sizeof(crash) - 1);
+    assert_string_equal(sl__lines_fatal(&lines), "Fatal Python error: Aborted");
+    for (int i = 0; i < SL__TAIL_LINES; i++) {
+        sl__lines_feed(&lines, "more\n", 5);
+    }
+    assert_null(sl__lines_fatal(&lines)); /* it is not kept any more */
+    forget(&heard);
+    sl__lines_finish(&lines);
+    assert_null(sl__lines_fatal(&lines));
+}
+
 static void a_line_of_the_tail_is_bounded(void **unused) {
     (void)unused;
     static struct sl__lines lines;
@@ -196,6 +214,7 @@ int main(void) {
         cmocka_unit_test(it_does_not_matter_how_the_bytes_arrive),
         cmocka_unit_test(a_long_line_comes_in_pieces_cut_between_characters),
         cmocka_unit_test(the_tail_is_the_last_lines),
+        cmocka_unit_test(the_line_that_tells_of_a_crash_is_found),
         cmocka_unit_test(a_line_of_the_tail_is_bounded),
         cmocka_unit_test(noise_becomes_text),
     };

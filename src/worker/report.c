@@ -100,12 +100,15 @@ static void explain(struct sl__worker *worker, const struct sl__ending *ending, 
                      "%s (pid %ld, generation %u) %s%s%s", worker->who, (long)ending->pid, worker->generation, how,
                      evidence[0] != '\0' ? "; " : "", evidence);
     } else {
-        const char *last = sl__lines_last(&worker->err);
+        const char *fatal =
+            sl__lines_fatal(&worker->err); /* what follows it is a stack, and ends with names of modules */
+        const char *last = fatal != NULL ? fatal : sl__lines_last(&worker->err);
         sl_error_set(error, SL_E_WORKER_START, "%s %s before it was ready; interpreter %s%s%s", worker->who, how,
                      worker->config.spec->python,
-                     last != NULL  ? "; its last line on stderr: "
-                     : box != NULL ? "; it crashed in Python: see the traceback"
-                                   : "; it wrote nothing to stderr: is this CPython 3.11 or later?",
+                     fatal != NULL  ? "; it wrote to stderr: "
+                     : last != NULL ? "; its last line on stderr: "
+                     : box != NULL  ? "; it crashed in Python: see the traceback"
+                                    : "; it wrote nothing to stderr: is this CPython 3.11 or later?",
                      last != NULL ? last : "");
     }
 }

@@ -66,7 +66,7 @@ class Failures(harness.CommandTest):
                 self.assertEqual((death["item_count"], death["items"], death["batches"]), (2, [1, 2], 0))
                 self.assertEqual(death["worker"], error["worker"])
                 self.assertGreater(death["pid"], 0)
-                self.assertIn("death: %s, " % cause, result.err)
+                self.assertRegex(result.err, r"death: %s( \(\w+\))?, after " % cause)
                 (in_report,) = self.load("report.json")["run"]["errors"]
                 self.assertEqual(in_report["death"]["cause"], cause)
                 if cause != "exited":
