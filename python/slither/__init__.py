@@ -5,8 +5,8 @@
         return [slither.skip("empty") if not item else work(item) for item in items]
 
 skip(), error() and route() stand for the result of one item. Array is what arrays arrive as; numpy.asarray() sees one
-without a copy. pack() and unpack() are the codec. All of that also works outside a worker. view() and view_many() call functions of
-the host, and so need one. store() is a table of the host's, and snapshot() makes reads of one version.
+without a copy. pack() and unpack() are the codec. All of that also works outside a worker. view(), host.NAME() and view_many() call
+functions of the host, and so need one. store() is a table of the host's, and snapshot() makes reads of one version.
 """
 from slither._interpreter import problem as _problem
 
@@ -16,12 +16,13 @@ if _missing is None:
         from slither._native import (Array, Failure, Mark, NotSerializable, Ref, ViewError, ViewTimeout, error, pack, route, skip,
                                      unpack, view, view_many)
         from slither._native import version as __version__
+        from slither._views import host
     except ImportError as _reason:
         from slither._interpreter import unloadable as _unloadable
         _missing = _unloadable(_reason)
 
-__all__ = ["Array", "Failure", "Mark", "NotSerializable", "Ref", "ViewError", "ViewTimeout", "error", "pack", "route", "skip",
-           "snapshot", "store", "unpack", "view", "view_many"]
+__all__ = ["Array", "Failure", "Mark", "NotSerializable", "Ref", "ViewError", "ViewTimeout", "error", "host", "pack", "route",
+           "skip", "snapshot", "store", "unpack", "view", "view_many"]
 
 
 def store(name, store="store", *, path=None):

@@ -17,6 +17,9 @@ VIEWS = """
     def call(items):
         return [slither.view(item["name"], *item["args"], **item["kwargs"]) for item in items]
 
+    def by_host(items):
+        return [slither.host.prices(*item["args"], **item["kwargs"]) for item in items]
+
     def many(items):
         return slither.view_many("prices", items)
 
@@ -111,8 +114,9 @@ ARGUMENTS = [
 
 
 @pytest.mark.parametrize("args,kwargs", ARGUMENTS)
-def test_arguments_and_result_travel(host, args, kwargs):
-    host.submit("views:call", [{"name": "prices", "args": args, "kwargs": kwargs}])
+@pytest.mark.parametrize("function", ["views:call", "views:by_host"])
+def test_arguments_and_result_travel(host, function, args, kwargs):
+    host.submit(function, [{"name": "prices", "args": args, "kwargs": kwargs}])
     number, payload = take(host, "prices")
     assert payload == [args, kwargs]
     answer(host, number, [kwargs, args])
@@ -309,6 +313,14 @@ def test_outside_of_a_worker_there_is_no_host():
     assert raised.value.code == "closed"
     with pytest.raises(slither.ViewError):
         slither.view_many("v", [1])
+
+
+def test_the_host_has_no_other_attributes():
+    assert repr(slither.host) == "slither.host"
+    assert not hasattr(slither.host, "__wrapped__")
+    assert callable(getattr(slither.host, "any name"))
+    with pytest.raises(AttributeError):
+        slither.host.prices = 1
 
 
 def test_calls_do_not_leak(host, module):
