@@ -23,7 +23,7 @@ struct model {
     uint64_t next;
 };
 
-static uint64_t now_ns = 1000000000;
+static _Atomic uint64_t now_ns = 1000000000; /* the thread of the store looks at it too */
 
 static uint64_t test_clock(void) {
     return now_ns;

@@ -63,7 +63,7 @@ struct sl__reader {
     uint32_t reading_count; /* a power of two */
     uint32_t names_max;     /* names a process may ask for: some more than there can be tables at once */
     struct sl__reading *readings;
-    uint64_t (*wall_ns)(void); /* the clock of expiry */
+    uint64_t (*_Atomic wall_ns)(void); /* the clock of expiry */
 
     pthread_mutex_t lock; /* guards adding names */
     _Atomic uint32_t name_count;
