@@ -29,8 +29,10 @@ void sl__call_refuse(struct sl__port *port, struct sl__server *server, uint64_t 
     struct sl_writer *writer = &server->details;
     sl_writer_reset(writer);
     sl_write_map(writer, traceback != NULL ? 2 : 1);
+    /* A view's text may be anything, and may have been cut. */
+    size_t size = sl__utf8_valid_size(message, strlen(message));
     sl_write_str(writer, "message");
-    sl_write_str(writer, message);
+    sl_write_strn(writer, size > 0 ? message : sl_code_text(code), size > 0 ? size : strlen(sl_code_text(code)));
     if (traceback != NULL) {
         sl_write_str(writer, "traceback");
         sl_write_str(writer, traceback);

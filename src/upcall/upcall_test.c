@@ -412,6 +412,10 @@ static enum sl_code misbehave(void *context, const struct sl_view_call *call, st
         sl_error_set(error, SL_E_RANGE, "%s", "x");
         error->message[0] = (char)0xff;
         return SL_E_RANGE;
+    case 'y': /* one that was cut in a character */
+        sl_error_set(error, SL_E_RANGE, "half \xc3");
+        memcpy(error->message, "half \xc3", 7);
+        return SL_E_RANGE;
     default:
         (void)call;
         return SL_E_UNSUPPORTED;
@@ -435,7 +439,8 @@ static void what_a_view_does_wrong_has_a_name(void **state) {
         {"c", SL__CALL_MANY, SL_E_BAD_RESULT, "a list of 1 entries for 3 keys"},
         {"e", SL__CALL_ONE, SL_E_CANCELLED, "cancelled by the caller"},
         {"t", SL__CALL_ONE, SL_E_PYTHON, "it raised"},
-        {"x", SL__CALL_ONE, SL_E_RANGE, ""},
+        {"x", SL__CALL_ONE, SL_E_RANGE, "does not fit"},
+        {"y", SL__CALL_ONE, SL_E_RANGE, "half"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct sl_view_options options = SL_VIEW_OPTIONS_INIT;
