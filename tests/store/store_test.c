@@ -302,7 +302,6 @@ static void readers_are_killed(void **state) {
     struct sl_report report = SL_REPORT_INIT;
     pthread_t thread;
     void *problem;
-    check(sl_store_stat(store, &before, &error), &error);
     atomic_store(&writing, true);
     assert_int_equal(pthread_create(&thread, NULL, write_on, NULL), 0);
     for (uint8_t round = 0; round < 20; round++) {
@@ -318,13 +317,13 @@ static void readers_are_killed(void **state) {
     atomic_store(&writing, false);
     pthread_join(thread, &problem);
     assert_null(problem);
-    /* The next writes find the places of the dead, and use the pages again that they held. */
-    for (int i = 0; i < 3; i++)
+    /* The dead hold nothing back: what they looked at is used again, however long the system took to end them. */
+    check(sl_store_stat(store, &before, &error), &error);
+    assert_int_equal(before.oldest_snapshot_pid, 0);
+    for (int i = 0; i < 1000; i++)
         check(write_generation(atomic_fetch_add(&generation, 1) + 1, &error), &error);
     check(sl_store_stat(store, &after, &error), &error);
-    assert_int_equal(after.oldest_snapshot_pid, 0);
-    /* How much they have held depends on how long a dead one went unnoticed on a busy machine; bytes_max is four times that. */
-    assert_true(after.bytes_used < before.bytes_used + (256 << 20));
+    assert_true(after.bytes_used <= before.bytes_used + (1 << 20)); /* without that: several pages a write */
 }
 
 /* Kills workers at any moment: while they take readings, walk over pages, ask for writes. */
