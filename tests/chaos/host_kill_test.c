@@ -171,6 +171,8 @@ static void kill_one(struct executioner *executioner, uint32_t round) {
     }
     struct timespec pause = {0, 1000000 * (long)(delay_ms % 1000)};
     nanosleep(&pause, NULL);
+    char own[64]; /* as the private directory of a runtime is named; others in /dev/shm are of tests that run besides */
+    snprintf(own, sizeof own, "slither-%lu-%ld-", (unsigned long)getuid(), (long)host);
     uint32_t before = find_marked(mark, left);
     int status = 0;
     if (kill(host, SIGKILL) != 0 || waitpid(host, &status, 0) != host || !WIFSIGNALED(status)) {
@@ -185,6 +187,7 @@ static void kill_one(struct executioner *executioner, uint32_t round) {
     do {
         count = find_marked(mark, left);
         list(executioner->scratch, "", names, sizeof names);
+        list("/dev/shm", own, names + strlen(names), sizeof names - strlen(names));
         now = now_ms();
         quiet = count > 0 || names[0] != '\0' ? 0 : quiet + 1;
         gone_ms = quiet == 1 ? now : gone_ms;
@@ -222,9 +225,7 @@ static void a_killed_host_leaves_nothing(void **state) {
     (void)state;
     uint64_t seed = draw_seed(), worst_ms = 0;
     uint32_t early = 0, most = 0, wrong = 0;
-    char before[4096], after[4096];
     struct executioner executioners[AT_ONCE];
-    list("/dev/shm", "slither", before, sizeof before);
     for (uint32_t i = 0; i < AT_ONCE; i++) {
         struct executioner *executioner = &executioners[i];
         *executioner = (struct executioner){.number = i, .random = (seed + i) * 0x9e3779b97f4a7c15u | 1};
@@ -254,8 +255,6 @@ static void a_killed_host_leaves_nothing(void **state) {
                   executioners[0].kills * AT_ONCE, early, most, (unsigned long long)worst_ms);
     assert_true(most >= 8); /* template, workers, janitor, and what the workers have started */
     assert_int_equal(wrong, 0);
-    list("/dev/shm", "slither", after, sizeof after);
-    assert_string_equal(before, after);
     expect_no_children();
 }
 
