@@ -19,6 +19,8 @@ struct chance {
     uint64_t end_at, again;
     struct sl_task *hung[TASKS * 64];
     uint32_t hung_count;
+    struct sl_task *told[TASKS * 64]; /* to stop, when nobody had them in hand */
+    uint32_t told_count;
     struct record *record;
     uint8_t key_bytes[16];
     uint32_t sizes;
@@ -39,9 +41,25 @@ static void one_by_chance(void *context, struct shelf *shelf, int64_t x) {
     }
 }
 
+/* Whether it was told to stop before a hand of the crew had taken it up. */
+static bool was_told(struct chance *chance, const struct sl_task *task) {
+    for (uint32_t i = 0; i < chance->told_count; i++) {
+        if (chance->told[i] == task) {
+            chance->told[i] = chance->told[--chance->told_count];
+            return true;
+        }
+    }
+    return false;
+}
+
 static void act_by_chance(void *context, struct sl_task *task) {
     struct chance *chance = context;
     pthread_mutex_lock(&chance->lock);
+    if (was_told(chance, task)) {
+        act_fail(task, SL_E_CANCELLED, "stopped as told");
+        pthread_mutex_unlock(&chance->lock);
+        return;
+    }
     bool fails = happens(chance, chance->fail_batch);
     bool wrong = happens(chance, chance->wrong_count);
     bool hangs = happens(chance, chance->hang) && chance->hung_count < TASKS * 64;
@@ -78,13 +96,17 @@ static void cancel_by_chance(void *context, struct sl_task *task) {
             act_fail(task, SL_E_CANCELLED, "stopped as told");
         }
     }
+    if (ends && !found) {
+        assert_true(chance->told_count < TASKS * 64);
+        chance->told[chance->told_count++] = task;
+    }
     pthread_mutex_unlock(&chance->lock);
 }
 
 static enum sl_code refuse_by_chance(void *context, struct sl_task *task, struct sl_error *error) {
     struct chance *chance = context;
-    (void)task;
     pthread_mutex_lock(&chance->lock);
+    (void)was_told(chance, task); /* that was another one, at the same address, which had ended by itself */
     bool refuses = happens(chance, chance->refuse);
     pthread_mutex_unlock(&chance->lock);
     return refuses ? sl_error_set(error, SL_E_SYSTEM, "refused by chance") : SL_OK;
