@@ -68,9 +68,13 @@ struct sl_store_options {
     bool read_only;            /**< only read what is at `path`, which another process may be writing meanwhile */
     enum sl_store_sync sync;   /**< of a durable store; default SL_STORE_SYNC_FULL */
     uint32_t sync_interval_ms; /**< of SL_STORE_SYNC_ASYNC, 1..60000; default 100 */
-    uint64_t bytes_max;   /**< what the store may grow to, 1 MiB..16 TiB; address space, not memory; default 1 GiB */
-    uint32_t tables_max;  /**< 1..1024; default 64 */
-    uint32_t readers_max; /**< snapshots and reads under way at once, of all processes, 16..8192; default 1024 */
+    /**
+     * what rows may take with all that belongs to them, 1 MiB..16 TiB; default 1 GiB. The map is an eighth larger, for pages that somebody still
+     * reads and for deleting from a full store. Address space, not memory: the store takes what it holds.
+     */
+    uint64_t bytes_max;
+    uint32_t tables_max;       /**< 1..1024; default 64 */
+    uint32_t readers_max;      /**< snapshots and reads under way at once, of all processes, 16..8192; default 1024 */
     uint32_t snapshot_warn_ms; /**< a snapshot that is older is reported, 10..; 0: none is; default 10000 */
     uint32_t change_bytes;     /**< of the log that watches follow, 64 KiB..256 MiB; default 1 MiB */
 };
@@ -102,7 +106,7 @@ SL_API SL_MUST_CHECK enum sl_code sl_store_sync(struct sl_store *store, struct s
 
 struct sl_store_stat {
     size_t size;            /**< sizeof(struct sl_store_stat) */
-    uint64_t bytes_max;     /**< what it may grow to */
+    uint64_t bytes_max;     /**< what its rows may take */
     uint64_t bytes_used;    /**< of the file, at the furthest */
     uint64_t bytes_free;    /**< of bytes_used: pages that the next writes will use again */
     uint64_t version;       /**< number of the last committed transaction */
@@ -277,7 +281,7 @@ SL_API SL_MUST_CHECK enum sl_code sl_table_fold(struct sl_table *table, struct s
 /* ---- writes ------------------------------------------------------------------------------------------------------ */
 /*
  * They wait for each other, and return when what they wrote can be read (with SL_STORE_SYNC_FULL: when it is on disk).
- * Further errors of all: limit_exceeded (key or value too long; the store has bytes_max bytes: it names who
+ * Further errors of all: limit_exceeded (key or value too long; the rows would take more than bytes_max; or the map is full: it names who
  * reads an old version and so keeps pages from being used again; the table has max_entries rows), system (no space left on the device), and what a hook returns.
  * After any error nothing of the call has happened. A thread with an open transaction must write through it (invalid_argument).
  */
@@ -351,7 +355,7 @@ SL_API SL_MUST_CHECK enum sl_code sl_store_sweep(struct sl_store *store, uint64_
  */
 SL_API SL_MUST_CHECK enum sl_code sl_transaction_begin(struct sl_store *store, struct sl_transaction **transaction,
                                                        struct sl_error *error);
-/** Makes it visible; on failure nothing of it has happened. The transaction is gone either way. */
+/** Makes it visible; on failure nothing of it has happened. The transaction is gone either way, but for invalid_argument. */
 SL_API SL_MUST_CHECK enum sl_code sl_transaction_commit(struct sl_transaction *transaction, struct sl_error *error);
 /** Forgets it. NULL is fine. */
 SL_API void sl_transaction_abort(struct sl_transaction *transaction);

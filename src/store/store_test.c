@@ -419,6 +419,11 @@ static void a_hook_sees_writes_in_order_and_may_refuse_them(void **state) {
     testing_remove(path);
 }
 
+static void *commit_elsewhere(void *context) {
+    FAILS(sl_transaction_commit(context, error), SL_E_INVALID_ARGUMENT, "another thread's");
+    return NULL;
+}
+
 static void errors_of_the_call_leave_a_transaction_usable(void **state) {
     char *path = testing_directory();
     struct sl_store *store = testing_store(path, NULL);
@@ -437,6 +442,9 @@ static void errors_of_the_call_leave_a_transaction_usable(void **state) {
     FAILS(sl_transaction_increment(transaction, table, key_of(1), 1, &number, error), SL_E_RANGE, "64 bits");
     assert_int_equal(sl_transaction_get(transaction, table, key_of(2), &value, NULL), SL_E_NOT_FOUND);
     OK(sl_transaction_get(transaction, table, key_of(1), &value, error));
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, commit_elsewhere, transaction), 0);
+    pthread_join(thread, NULL);
     /* Others still see what was. */
     assert_int_equal(testing_get(table, 1), -1);
     OK(sl_transaction_commit(transaction, error));

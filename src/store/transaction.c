@@ -196,7 +196,6 @@ static enum sl_code finish(struct sl_transaction *transaction, bool *map_full, s
     struct sl_store *store = transaction->store;
     enum sl_code code = SL_OK;
     *map_full = transaction->map_full;
-    SL_ASSERT(atomic_load(&store->writer) == (uintptr_t)pthread_self());
     if (transaction->broken != SL_OK) {
         code = transaction->broken;
         if (error != NULL) {
@@ -237,6 +236,10 @@ enum sl_code sl_transaction_commit(struct sl_transaction *transaction, struct sl
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_transaction_commit: `transaction` is NULL");
     }
     enum sl_code code = sl__store_usable(transaction->store, "sl_transaction_commit", error);
+    if (code == SL_OK && atomic_load(&transaction->store->writer) != (uintptr_t)pthread_self()) {
+        code = sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                            "sl_transaction_commit: the transaction is over, or another thread's");
+    }
     return code == SL_OK ? finish(transaction, &map_full, error) : code;
 }
 
