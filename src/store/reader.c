@@ -467,7 +467,7 @@ static enum sl_code open_row(const struct sl__reader *reader, const MDB_val *row
 enum sl_code sl__reading_get(struct sl__reading *reading, const struct sl__table_name *table, struct sl_value key,
                              struct sl_value *value, struct sl_error *error) {
     uint8_t bytes[SL__ROW_KEY_BYTES_MAX];
-    const struct sl__table_view *view;
+    const struct sl__table_view *view = NULL;
     size_t size;
     enum sl_code code = sl__reading_table(reading, table, &view, error);
     if (code != SL_OK) {
@@ -541,7 +541,7 @@ static enum sl_code copy_bag(struct sl__reading *reading, const struct sl__table
 enum sl_code sl__reading_copy(struct sl__reading *reading, const struct sl__table_name *table, struct sl_value key,
                               struct sl_writer *writer, struct sl_error *error) {
     struct sl_value value;
-    const struct sl__table_view *view;
+    const struct sl__table_view *view = NULL;
     enum sl_code code = sl__reading_table(reading, table, &view, error);
     if (code != SL_OK) {
         return code;
@@ -560,7 +560,7 @@ enum sl_code sl__reading_copy(struct sl__reading *reading, const struct sl__tabl
 enum sl_code sl__reading_contains(struct sl__reading *reading, const struct sl__table_name *table, struct sl_value key,
                                   bool *contains, struct sl_error *error) {
     struct sl_value value;
-    const struct sl__table_view *view;
+    const struct sl__table_view *view = NULL;
     enum sl_code code = sl__reading_table(reading, table, &view, error);
     if (code == SL_OK && view->kind == SL_TABLE_BAG) {
         struct sl__walk walk;
@@ -583,7 +583,7 @@ enum sl_code sl__reading_contains(struct sl__reading *reading, const struct sl__
 
 enum sl_code sl__walk_begin(struct sl__walk *walk, struct sl__reading *reading, const struct sl__table_name *table,
                             const struct sl__key_range *range, bool backward, struct sl_error *error) {
-    const struct sl__table_view *view;
+    const struct sl__table_view *view = NULL;
     walk->cursor = NULL;
     enum sl_code code = sl__reading_table(reading, table, &view, error);
     if (code != SL_OK) {
