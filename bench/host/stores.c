@@ -314,7 +314,9 @@ static void close_readers(struct bench *bench) {
 }
 
 static void round_readers(struct bench *bench, uint32_t count) {
-    bench_figure(bench, call_workers(bench, "stores:read", READ_SECONDS / bench->divisor, count));
+    uint64_t start_ns = bench_now_ns();
+    double gets = call_workers(bench, "stores:read", READ_SECONDS / bench->divisor, count);
+    bench_figure(bench, gets * 1e9 / (double)(bench_now_ns() - start_ns));
 }
 
 static void open_readers_1(struct bench *bench) {

@@ -210,7 +210,7 @@ class Readers:
                 if get(keys[key])["id"] != numbers[key]:
                     raise SystemExit("wrong item")
                 count += 1
-            self.result.put(count / (time.perf_counter() - start))
+            self.result.put(count)
 
     def write(self, peer):
         table = peer.connect(self.peer.connection())
@@ -221,8 +221,10 @@ class Readers:
             time.sleep(WRITE_PAUSE_SECONDS)
 
     def round(self):
+        start = time.perf_counter()
         self.go.wait()
-        return [sum(self.result.get() for _ in range(self.count))]
+        count = sum(self.result.get() for _ in range(self.count))
+        return [count / (time.perf_counter() - start)]
 
     def close(self):
         for process in self.processes:

@@ -67,7 +67,7 @@ def put(item):
 
 
 def read(item):
-    """Gets a second, for some seconds."""
+    """Gets for some seconds; how many there were."""
     seconds, seed = item
     numbers = drawn(1000, seed)
     keys = [name_of(i) for i in numbers]
@@ -78,4 +78,4 @@ def read(item):
         if get(keys[key])["id"] != numbers[key]:
             raise ValueError("wrong item")
         count += 1
-    return count / (time.perf_counter() - start)
+    return float(count)
