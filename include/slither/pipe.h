@@ -126,6 +126,8 @@ struct sl_stage {
     uint64_t max_weight;         /**< [1000] */
     uint32_t max_delay_ms;       /**< a batch that is not full goes after this long [5] */
     uint32_t timeout_ms;         /**< of one batch [30000]; UINT32_MAX: none */
+    enum sl_snapshot_scope
+        snapshot; /**< what its batches see of the runtime's stores (store.h) [the newest at each read] */
 
     /* Python, and native with `parallel` */
     uint32_t max_in_flight;    /**< batches [8] */

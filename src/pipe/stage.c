@@ -268,6 +268,7 @@ static void set_options(struct sl__stage_run *stage) {
     options.max_in_flight = declared->max_in_flight;
     options.ordering = declared->ordering;
     options.timeout_ms = declared->timeout_ms;
+    options.snapshot = declared->snapshot;
     options.policy = declared->on_error;
     options.control = stage->control;
     /* Failed items come to the sink, which sends them on: that is what routing means here. Halting is, too. */

@@ -230,6 +230,41 @@ static void a_batch_is_one_version(void **state) {
     }
 }
 
+static enum sl_code put_seen(void *context, const struct sl_pipe_outcome *outcome, struct sl_error *error) {
+    (void)error;
+    return sl_value_count(outcome->value, context);
+}
+
+/* The same as a stage of a pipe. */
+static void a_batch_of_a_stage_is_one_version(void **state) {
+    (void)state;
+    for (int scope = SL_SNAPSHOT_NONE; scope <= SL_SNAPSHOT_BATCH; scope++) {
+        const struct sl_pipe_definition definition = {
+            SL_PIPE("versions"),
+            .stages = SL_STAGES(SL_PYTHON("read", "store_functions:batch_in_one_version", .batch_size = 4,
+                                          .max_delay_ms = 60000, .snapshot = (enum sl_snapshot_scope)scope)),
+        };
+        struct sl_error error = SL_ERROR_INIT;
+        struct sl_pipe *pipe = NULL;
+        struct sl_pipe_options options = SL_PIPE_OPTIONS_INIT;
+        struct sl_value zeros[4];
+        uint32_t seen = 0;
+        for (size_t i = 0; i < 4; i++)
+            zeros[i] = (struct sl_value){(const uint8_t[]){0}, 1};
+        struct sl_array_source array = {zeros, 4, 0};
+        const struct sl_pipe_pool pools[] = {{"workers", pool}};
+        const struct sl_pipe_sink sinks[] = {{NULL, put_seen, &seen}};
+        options.pools = pools;
+        options.pool_count = 1;
+        options.sinks = sinks;
+        options.sink_count = 1;
+        check(sl_pipe_create(&definition, &pipe, &error), &error);
+        check(sl_pipe_run(pipe, &options, sl_source_from_array(&array), NULL, &error), &error);
+        assert_int_equal(seen, scope == SL_SNAPSHOT_BATCH ? 1 : 4);
+        sl_pipe_destroy(pipe);
+    }
+}
+
 /* ---- beside writes ------------------------------------------------------------------------------------------------------- */
 
 struct repeated {
@@ -453,6 +488,7 @@ int main(void) {
         cmocka_unit_test(a_snapshot_is_one_version),
         cmocka_unit_test(what_is_left_open_ends_with_the_batch),
         cmocka_unit_test(a_batch_is_one_version),
+        cmocka_unit_test(a_batch_of_a_stage_is_one_version),
         cmocka_unit_test(writes_of_workers_add_up),
         cmocka_unit_test(readers_are_killed),
         cmocka_unit_test(readers_are_killed_at_random),
