@@ -457,10 +457,13 @@ static void step(struct world *world) {
     case 22: {
         int at = model_find(model, key);
         number = 0;
+        enum sl_code code = at >= 0 ? sl_value_int(model->rows[at].value, &number) : SL_OK;
         if (is_bag) {
             FAILS(sl_table_increment(world->table, key, 5, &number, error), SL_E_TYPE, "is a bag");
-        } else if (at >= 0 && sl_value_int(model->rows[at].value, &number) != SL_OK) {
-            FAILS(sl_table_increment(world->table, key, 5, &number, error), SL_E_TYPE, "expected an int");
+        } else if (code != SL_OK) { /* no int, or one above 2^63-1 */
+            FAILS(sl_table_increment(world->table, key, 5, &number, error), code, "expected an int");
+        } else if (number > INT64_MAX - 5) {
+            FAILS(sl_table_increment(world->table, key, 5, &number, error), SL_E_RANGE, "is not within 64 bits");
         } else {
             int64_t sum;
             OK(sl_table_increment(world->table, key, 5, &sum, error));

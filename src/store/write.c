@@ -111,7 +111,7 @@ static enum sl_code increment(struct sl_transaction *transaction, void *context,
         code = sl_value_int(old, &number);
         if (code != SL_OK) {
             return sl_error_set(error, code,
-                                "increment: the value in table \"%s\" is %s, expected an int of 64 bits, signed",
+                                "increment: the value in table \"%s\" is %s; expected an int from -2^63 to 2^63-1",
                                 call->table->name->name, sl_type_name(sl_value_type(old)));
         }
     }
