@@ -33,7 +33,7 @@ def store(name, store="store", *, path=None):
 
     name: of the table. store: of the store, as the host has named it. path: instead of that, the directory of a durable store, for reading in
     any process. Nothing is opened before the first use. Returns a slither.Store with get, get_many, contains, scan, size, put, put_if_absent,
-    update, delete and increment; help(slither.store("x")) tells of each.
+    update, delete, increment and watch; help(slither.store("x")) tells of each.
     """
     from slither._stores import Store
     return Store(name, store, path)

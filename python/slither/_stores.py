@@ -43,10 +43,12 @@ def _ask(store, *arguments):
 
 
 def _reader(path):
-    """The one reader of that store; a new one where the old one has outlived the host's handle."""
-    stale = _readers.pop(path, None)
-    if stale is not None:
-        stale.close()
+    """The one reader of that store, for all of its tables; a new one where the old one has outlived the host's handle."""
+    reader = _readers.get(path)
+    if reader is not None:
+        if reader.usable():
+            return reader
+        reader.close()
     reader = _readers[path] = _store.attach(path)
     return reader
 

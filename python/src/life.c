@@ -25,6 +25,7 @@
 #include "base/macros.h"
 #include "lane/handshake.h"
 #include "sys/descriptor.h"
+#include "sys/futex.h"
 #include "sys/packet.h"
 #include "sys/process.h"
 #include "wire/writer.h"
@@ -64,6 +65,7 @@ static void hear(const uint8_t *packet, size_t size) {
         return;
     if (is_type(message, "stop")) {
         atomic_store(&life->stop, 1);
+        sl__futex_wake(&life->stop, UINT32_MAX, SL__FUTEX_PRIVATE); /* who waits for a store to change */
         sl__lane_interrupt(life->lane);
     } else if (is_type(message, "ask") && read_number(message, "number", UINT64_MAX, &number) &&
                read_number(message, "stack_ms", UINT32_MAX, &stack_ms)) {

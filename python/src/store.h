@@ -20,6 +20,7 @@ struct sl__scan_object;
 struct sl__reader_object {
     PyObject_HEAD struct sl__store_state *state;
     struct sl__reader *reader; /* NULL: closed */
+    PyObject *path;            /* bytes */
     struct sl__reading *held;
     struct sl__scan_object *scans; /* that have not ended */
     struct sl__reader_object *next, *previous;
@@ -37,6 +38,7 @@ struct sl__store_state {
     PyTypeObject *reader_type;
     PyTypeObject *table_type;
     PyTypeObject *scan_type;
+    PyTypeObject *watch_type;
     struct sl__reader_object *readers; /* open ones; not owned */
 };
 
@@ -44,6 +46,8 @@ struct sl__store_state *sl__store_state_of(PyObject *module);
 
 /* ---- readers (store_module.c) ------------------------------------------------------------------------------------ */
 
+/* Whether the reader, which may be NULL, can be used, or has to be opened anew because the writer has gone. */
+bool sl__reader_usable(const struct sl__reader_object *reader);
 /* Takes a reading, or the one that a snapshot holds. NULL with an exception. */
 struct sl__reading *sl__reader_acquire(struct sl__reader_object *reader, bool *own);
 /* Gives it back when it was our own. */
@@ -54,6 +58,8 @@ PyObject *sl__store_raise(const struct sl__store_state *state, struct sl_error *
 /* ---- tables (store_table.c) -------------------------------------------------------------------------------------- */
 
 int sl__table_type_make(PyObject *module, struct sl__store_state *state);
+/* The table's reader, borrowed; opens it, or opens it anew, which runs Python code. NULL with an exception. */
+struct sl__reader_object *sl__table_reader(struct sl__table_object *table);
 
 /* ---- scans (store_scan.c) ---------------------------------------------------------------------------------------- */
 
@@ -63,5 +69,11 @@ PyObject *sl__scan_make(struct sl__reader_object *reader, const struct sl__table
                         const struct sl__key_range *range, bool backward, uint64_t limit);
 /* Ends the scans of a reader: all, or those that share its held reading. */
 void sl__scans_end(struct sl__reader_object *reader, bool all);
+
+/* ---- watches (store_watch.c) ------------------------------------------------------------------------------------- */
+
+int sl__watch_type_make(PyObject *module, struct sl__store_state *state);
+/* Follows what changes from now on. `pending_max`: 1..SL__PENDING_LIMIT. */
+PyObject *sl__watch_make(struct sl__table_object *table, const struct sl__key_range *range, uint32_t pending_max);
 
 #endif

@@ -55,6 +55,14 @@ static void end_readings(void *context, bool scans_too) {
         let_go(reader, scans_too);
 }
 
+bool sl__reader_usable(const struct sl__reader_object *reader) {
+    const struct sl__control *control;
+    if (reader == NULL || reader->reader == NULL)
+        return false;
+    control = reader->reader->control;
+    return control == NULL || atomic_load_explicit(&control->closed, memory_order_relaxed) == 0 || reader->held != NULL;
+}
+
 /* ---- slither._store.Reader --------------------------------------------------------------------------------------- */
 
 static void close_reader(struct sl__reader_object *reader) {
@@ -81,12 +89,19 @@ static PyObject *reader_close(PyObject *object, PyObject *unused) {
 static void reader_dealloc(PyObject *object) {
     PyTypeObject *type = Py_TYPE(object);
     close_reader((struct sl__reader_object *)object);
+    Py_CLEAR(((struct sl__reader_object *)object)->path);
     freefunc release = PyType_GetSlot(type, Py_tp_free);
     release(object);
     Py_DECREF(type);
 }
 
+static PyObject *reader_usable(PyObject *object, PyObject *unused) {
+    (void)unused;
+    return PyBool_FromLong(sl__reader_usable((struct sl__reader_object *)object));
+}
+
 static PyMethodDef reader_methods[] = {
+    {"usable", reader_usable, METH_NOARGS, "usable() -> bool: it need not be opened anew."},
     {"close", reader_close, METH_NOARGS, "close(): its tables open the store anew when they are used again."},
     {NULL, NULL, 0, NULL},
 };
@@ -120,7 +135,7 @@ static PyObject *store_attach(PyObject *module, PyObject *arguments) {
     object->state = state;
     struct sl_error error = SL_ERROR_INIT;
     enum sl_code code = sl__reader_attach(PyBytes_AsString(path_bytes), &object->reader, &error);
-    Py_DECREF(path_bytes);
+    object->path = path_bytes;
     if (code != SL_OK) {
         object->reader = NULL;
         Py_DECREF(object);
@@ -180,7 +195,8 @@ static int store_exec(PyObject *module) {
         return -1;
     }
     state->reader_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &reader_spec, NULL);
-    if (state->reader_type == NULL || sl__table_type_make(module, state) < 0 || sl__scan_type_make(module, state) < 0)
+    if (state->reader_type == NULL || sl__table_type_make(module, state) < 0 || sl__scan_type_make(module, state) < 0 ||
+        sl__watch_type_make(module, state) < 0)
         return -1;
     state->codec->life->readings_context = state;
     state->codec->life->readings_end = end_readings;
@@ -194,6 +210,7 @@ static int store_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->reader_type);
     Py_VISIT(state->table_type);
     Py_VISIT(state->scan_type);
+    Py_VISIT(state->watch_type);
     return 0;
 }
 
@@ -206,6 +223,7 @@ static int store_clear(PyObject *module) {
     Py_CLEAR(state->reader_type);
     Py_CLEAR(state->table_type);
     Py_CLEAR(state->scan_type);
+    Py_CLEAR(state->watch_type);
     return 0;
 }
 

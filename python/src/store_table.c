@@ -5,6 +5,7 @@
 #include "store.h"
 
 #include "base/macros.h"
+#include "store/changes.h"
 #include "wire/writer.h"
 
 /* Above what any key takes as a value: as the store encodes it, it takes no less, and that is at most SL_STORE_KEY_BYTES_MAX. */
@@ -12,18 +13,9 @@
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */
 
-/* Whether the reader can be used, or has to be opened anew because the writer has gone. */
-static bool is_usable(const struct sl__reader_object *reader) {
-    const struct sl__control *control;
-    if (reader == NULL || reader->reader == NULL)
-        return false;
-    control = reader->reader->control;
-    return control == NULL || atomic_load_explicit(&control->closed, memory_order_relaxed) == 0 || reader->held != NULL;
-}
-
-/* The reader, borrowed. _open() is Python's: it finds out where the store is, and binds this table to it. NULL with an exception. */
-static struct sl__reader_object *open_reader(struct sl__table_object *table) {
-    if (SL_LIKELY(is_usable(table->reader)))
+/* _open() is Python's: it finds out where the store is, and binds this table to it. */
+struct sl__reader_object *sl__table_reader(struct sl__table_object *table) {
+    if (SL_LIKELY(sl__reader_usable(table->reader)))
         return table->reader;
     PyObject *done = PyObject_CallMethod((PyObject *)table, "_open", NULL);
     if (done == NULL)
@@ -113,7 +105,7 @@ static PyObject *table_get(PyObject *object, PyObject *const *arguments, Py_ssiz
     } else if (count == 2) {
         fallback = arguments[1];
     }
-    struct sl__reader_object *reader = open_reader(table);
+    struct sl__reader_object *reader = sl__table_reader(table);
     if (reader == NULL)
         return NULL;
     bool own;
@@ -139,7 +131,7 @@ static PyObject *table_get_many(PyObject *object, PyObject *arguments, PyObject 
         return NULL;
     /* Whatever gives the keys runs before the reading is taken. */
     PyObject *list = PySequence_List(keys);
-    struct sl__reader_object *reader = list != NULL ? open_reader(table) : NULL;
+    struct sl__reader_object *reader = list != NULL ? sl__table_reader(table) : NULL;
     bool own;
     struct sl__reading *reading = reader != NULL ? sl__reader_acquire(reader, &own) : NULL;
     if (reading == NULL) {
@@ -161,7 +153,7 @@ static PyObject *table_get_many(PyObject *object, PyObject *arguments, PyObject 
 
 static int has_key(PyObject *object, PyObject *key) {
     struct sl__table_object *table = (struct sl__table_object *)object;
-    struct sl__reader_object *reader = open_reader(table);
+    struct sl__reader_object *reader = sl__table_reader(table);
     uint8_t memory[KEY_VALUE_BYTES_MAX];
     struct sl_value key_value;
     struct sl_error error = SL_ERROR_INIT;
@@ -189,7 +181,7 @@ static PyObject *table_contains(PyObject *object, PyObject *key) {
 
 static Py_ssize_t table_length(PyObject *object) {
     struct sl__table_object *table = (struct sl__table_object *)object;
-    struct sl__reader_object *reader = open_reader(table);
+    struct sl__reader_object *reader = sl__table_reader(table);
     bool own;
     struct sl__reading *reading = reader != NULL ? sl__reader_acquire(reader, &own) : NULL;
     if (reading == NULL)
@@ -211,14 +203,17 @@ static PyObject *table_size(PyObject *object, void *closure) {
     return size < 0 ? NULL : PyLong_FromSsize_t(size);
 }
 
+#define BOUNDS 4 /* prefix, start, stop, key */
+
 struct bounds {
-    struct sl_writer writers[3];
+    struct sl_writer writers[BOUNDS];
     struct sl_scan_options options;
 };
 
-static int encode_bounds(const struct sl__store_state *state, struct bounds *bounds, PyObject *const objects[3]) {
-    struct sl_value *values[] = {&bounds->options.prefix, &bounds->options.from, &bounds->options.to};
-    for (int i = 0; i < 3; i++) {
+static int encode_bounds(const struct sl__store_state *state, struct bounds *bounds, PyObject *const objects[BOUNDS]) {
+    struct sl_value *values[] = {&bounds->options.prefix, &bounds->options.from, &bounds->options.to,
+                                 &bounds->options.key};
+    for (int i = 0; i < BOUNDS; i++) {
         if (objects[i] == NULL)
             continue;
         if (state->codec->encode(state->codec->state, &bounds->writers[i], objects[i]) < 0)
@@ -226,6 +221,23 @@ static int encode_bounds(const struct sl__store_state *state, struct bounds *bou
         *values[i] = (struct sl_value){bounds->writers[i].data, bounds->writers[i].size};
     }
     return 0;
+}
+
+/* The keys that meet all bounds. Encoding may run Python code, which may close the reader. -1 with an exception. */
+static int make_range(const struct sl__store_state *state, PyObject *const objects[BOUNDS],
+                      struct sl__key_range *range) {
+    struct bounds bounds = {.options = SL_SCAN_OPTIONS_INIT};
+    struct sl_error error = SL_ERROR_INIT;
+    for (int i = 0; i < BOUNDS; i++)
+        sl_writer_init(&bounds.writers[i], NULL);
+    int status = encode_bounds(state, &bounds, objects);
+    if (status == 0 && sl__key_range(&bounds.options, range, &error) != SL_OK) {
+        sl__store_raise(state, &error);
+        status = -1;
+    }
+    for (int i = 0; i < BOUNDS; i++)
+        sl_writer_finish(&bounds.writers[i]);
+    return status;
 }
 
 PyDoc_STRVAR(scan_doc, "scan(*, prefix=..., start=..., stop=..., reverse=False, limit=...)\n--\n\n"
@@ -239,7 +251,7 @@ PyDoc_STRVAR(scan_doc, "scan(*, prefix=..., start=..., stop=..., reverse=False, 
 static PyObject *table_scan(PyObject *object, PyObject *arguments, PyObject *keywords) {
     static const char *const names[] = {"prefix", "start", "stop", "reverse", "limit", NULL};
     struct sl__table_object *table = (struct sl__table_object *)object;
-    PyObject *objects[3] = {NULL, NULL, NULL};
+    PyObject *objects[BOUNDS] = {NULL};
     int backward = 0;
     PyObject *limit_object = NULL;
     unsigned long long limit = UINT64_MAX;
@@ -251,24 +263,40 @@ static PyObject *table_scan(PyObject *object, PyObject *arguments, PyObject *key
         if (limit == (unsigned long long)-1 && PyErr_Occurred())
             return NULL;
     }
-    struct sl__reader_object *reader = open_reader(table);
+    struct sl__reader_object *reader = sl__table_reader(table);
     if (reader == NULL)
         return NULL;
-    struct bounds bounds = {.options = SL_SCAN_OPTIONS_INIT};
     struct sl__key_range range;
-    struct sl_error error = SL_ERROR_INIT;
-    PyObject *scan = NULL;
-    for (int i = 0; i < 3; i++)
-        sl_writer_init(&bounds.writers[i], NULL);
-    if (encode_bounds(reader->state, &bounds, objects) == 0) {
-        if (sl__key_range(&bounds.options, &range, &error) == SL_OK)
-            scan = sl__scan_make(reader, table->name, &range, backward != 0, limit);
-        else
-            sl__store_raise(reader->state, &error);
-    }
-    for (int i = 0; i < 3; i++)
-        sl_writer_finish(&bounds.writers[i]);
-    return scan;
+    if (make_range(reader->state, objects, &range) < 0 || (reader = sl__table_reader(table)) == NULL)
+        return NULL;
+    return sl__scan_make(reader, table->name, &range, backward != 0, limit);
+}
+
+PyDoc_STRVAR(
+    watch_doc,
+    "watch(*, key=..., prefix=..., pending_max=4096)\n--\n\n"
+    "Follows what changes in the table from now on: a slither._store.Watch, whose changes() gives it.\n\n"
+    "key: that key only. prefix: as of scan(). pending_max: changed keys that wait to be fetched, 1 to 1000000; more "
+    "of them are an\n"
+    "overflow. It asks the host nothing and holds nothing in the store, so it lives until it is closed or dropped, "
+    "over batches, too:\n"
+    "ask it with changes(0) whether what a module remembers is still true. Use it in `with` when it is for one call.");
+
+static PyObject *table_watch(PyObject *object, PyObject *arguments, PyObject *keywords) {
+    static const char *const names[] = {"key", "prefix", "pending_max", NULL};
+    struct sl__table_object *table = (struct sl__table_object *)object;
+    PyObject *objects[BOUNDS] = {NULL};
+    long pending_max = SL__PENDING_DEFAULT;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|$OOl:watch", SL__KEYWORDS(names), &objects[3], &objects[0],
+                                     &pending_max))
+        return NULL;
+    if (pending_max < 1 || pending_max > SL__PENDING_LIMIT)
+        return PyErr_Format(PyExc_ValueError, "pending_max is %ld; expected 1 to %d", pending_max, SL__PENDING_LIMIT);
+    struct sl__reader_object *reader = sl__table_reader(table);
+    struct sl__key_range range;
+    if (reader == NULL || make_range(reader->state, objects, &range) < 0)
+        return NULL;
+    return sl__watch_make(table, &range, (uint32_t)pending_max);
 }
 
 /* ---- the type ------------------------------------------------------------------------------------------------------ */
@@ -288,6 +316,7 @@ static PyMethodDef table_methods[] = {
     {"get_many", WITH_KEYWORDS(table_get_many), METH_VARARGS | METH_KEYWORDS, get_many_doc},
     {"contains", table_contains, METH_O, "contains(key)\n--\n\nWhether a key has a row: a bool."},
     {"scan", WITH_KEYWORDS(table_scan), METH_VARARGS | METH_KEYWORDS, scan_doc},
+    {"watch", WITH_KEYWORDS(table_watch), METH_VARARGS | METH_KEYWORDS, watch_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "layout.h"
 #include "loop/runtime.h"
+#include "store/changes.h"
 #include "store/control.h"
 #include "store/reader.h"
 
@@ -200,14 +201,7 @@ struct sl_watch {
     bool dead;            /* destroyed within its own function */
     struct sl_store *store;
     struct sl_table *table; /* NULL: all */
-    struct sl__key_range range;
-    uint64_t position; /* in the ring */
-    uint32_t pending_max;
-    uint32_t pending_count;
-    uint32_t bucket_count;
-    struct sl__pending **buckets;
-    struct sl__pending *first, **last; /* in the order of their first change */
-    bool overflow;
+    struct sl__changes changes;
     struct sl_writer key; /* of the change that was given out last */
     sl_change_fn *function;
     void *context;

@@ -237,7 +237,7 @@ static struct sl_watch *next_watch(struct sl__service *service) {
 static void serve(struct sl_watch *watch) {
     struct sl_change change;
     /* At most what can be pending: others have their turn too. */
-    for (uint32_t i = 0; i <= watch->pending_max && !watch->dead; i++) {
+    for (uint32_t i = 0; i <= watch->changes.pending_max && !watch->dead; i++) {
         if (sl__watch_take(watch, &change, NULL) != SL_OK) {
             return;
         }

@@ -1,89 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Watches: each follows the ring of changes by itself, and keeps what it has not given out yet, one entry a key. */
+/* Watches of the host: each follows the ring of changes by itself, see store/changes.h. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checked.h"
 #include "base/macros.h"
 #include "inside.h"
 #include "sys/clock.h"
 #include "wire/writer.h"
-
-#define PENDING_LIMIT 1000000
-#define BUCKETS_MAX 65536
-
-struct sl__pending {
-    struct sl__pending *next;    /* in order */
-    struct sl__pending *chained; /* in its bucket */
-    uint64_t version;
-    uint32_t table_number;
-    enum sl_change_kind kind;
-    uint16_t key_size;
-    uint8_t key[];
-};
-
-static struct sl__pending **bucket_of(const struct sl_watch *watch, const struct sl__change_record *record) {
-    uint32_t hash = record->table_number * UINT32_C(0x9e3779b9);
-    for (uint16_t i = 0; i < record->key_size; i++) {
-        hash = (hash ^ record->key[i]) * UINT32_C(0x01000193);
-    }
-    return &watch->buckets[(hash ^ hash >> 15) & (watch->bucket_count - 1)];
-}
-
-static void empty(struct sl_watch *watch) {
-    struct sl__pending *next;
-    for (struct sl__pending *entry = watch->first; entry != NULL; entry = next) {
-        next = entry->next;
-        free(entry);
-    }
-    memset(watch->buckets, 0, watch->bucket_count * sizeof(struct sl__pending *));
-    watch->first = NULL;
-    watch->last = &watch->first;
-    watch->pending_count = 0;
-}
-
-/* Nothing that is pending is worth anything then: all must be read again. */
-static void lose(struct sl_watch *watch) {
-    empty(watch);
-    watch->overflow = true;
-}
-
-static void add(struct sl_watch *watch, const struct sl__change_record *record) {
-    struct sl__pending **bucket = bucket_of(watch, record);
-    for (struct sl__pending *entry = *bucket; entry != NULL; entry = entry->chained) {
-        if (entry->table_number == record->table_number && entry->key_size == record->key_size &&
-            memcmp(entry->key, record->key, record->key_size) == 0) {
-            entry->kind = record->kind;
-            entry->version = record->version;
-            return;
-        }
-    }
-    struct sl__pending *entry =
-        watch->pending_count < watch->pending_max ? malloc(sizeof(*entry) + record->key_size) : NULL;
-    if (entry == NULL) {
-        lose(watch);
-        return;
-    }
-    entry->version = record->version;
-    entry->table_number = record->table_number;
-    entry->kind = record->kind;
-    entry->key_size = record->key_size;
-    memcpy(entry->key, record->key, record->key_size);
-    entry->chained = *bucket;
-    *bucket = entry;
-    entry->next = NULL;
-    *watch->last = entry;
-    watch->last = &entry->next;
-    watch->pending_count++;
-}
-
-static bool wanted(const struct sl_watch *watch, const struct sl__change_record *record) {
-    if (watch->table == NULL) {
-        return true;
-    }
-    return atomic_load_explicit(&watch->table->number, memory_order_acquire) == record->table_number &&
-           (record->key_size == 0 || sl__key_within(&watch->range, record->key, record->key_size));
-}
 
 /* A table of another process's store may have been dropped and made again. */
 static void refresh_number(struct sl_watch *watch) {
@@ -99,58 +22,26 @@ static void refresh_number(struct sl_watch *watch) {
     sl__reading_end(reading);
 }
 
-static void drain(struct sl_watch *watch) {
-    const struct sl__control *control = watch->store->reader->control;
-    struct sl__change_record record;
-    bool refreshed = false;
-    enum sl_code code;
-    /* Bounded: a ring that is overwritten faster than it is read ends in an overflow. */
-    for (uint64_t i = 0; i < control->ring_words; i++) {
-        code = sl__control_next(control, &watch->position, &record);
-        if (code == SL_E_AGAIN) {
-            return;
-        }
-        if (code != SL_OK) {
-            lose(watch);
-            continue;
-        }
-        if (!refreshed) {
-            refresh_number(watch);
-            refreshed = true;
-        }
-        if (!watch->overflow && wanted(watch, &record)) {
-            add(watch, &record);
-        }
+static uint32_t number_of(void *context, bool first) {
+    struct sl_watch *watch = context;
+    if (first) {
+        refresh_number(watch);
     }
+    return atomic_load_explicit(&watch->table->number, memory_order_acquire);
 }
 
 enum sl_code sl__watch_take(struct sl_watch *watch, struct sl_change *change, struct sl_error *error) {
-    drain(watch);
+    struct sl__change_record record;
+    enum sl_code code = sl__changes_take(&watch->changes, &record);
+    if (code != SL_OK) {
+        return code;
+    }
     *change = (struct sl_change)SL_CHANGE_INIT;
-    if (watch->overflow) {
-        watch->overflow = false;
-        change->version = atomic_load_explicit(&watch->store->reader->control->version, memory_order_acquire);
+    change->kind = record.kind;
+    change->version = record.version;
+    if (record.kind == SL_CHANGE_OVERFLOW) {
         return SL_OK;
     }
-    struct sl__pending *entry = watch->first;
-    if (entry == NULL) {
-        return SL_E_AGAIN;
-    }
-    struct sl__change_record record = {.table_number = entry->table_number, .key_size = entry->key_size};
-    memcpy(record.key, entry->key, entry->key_size);
-    struct sl__pending **at = bucket_of(watch, &record);
-    while (*at != entry) {
-        at = &(*at)->chained;
-    }
-    *at = entry->chained;
-    watch->first = entry->next;
-    if (watch->first == NULL) {
-        watch->last = &watch->first;
-    }
-    watch->pending_count--;
-    change->kind = entry->kind;
-    change->version = entry->version;
-    free(entry);
     change->table = watch->table != NULL ? watch->table : sl__table_by_number(watch->store, record.table_number);
     sl_writer_reset(&watch->key);
     if (record.key_size > 0) {
@@ -164,8 +55,7 @@ enum sl_code sl__watch_take(struct sl_watch *watch, struct sl_change *change, st
 }
 
 void sl__watch_free(struct sl_watch *watch) {
-    empty(watch);
-    free(watch->buckets);
+    sl__changes_finish(&watch->changes);
     sl_writer_finish(&watch->key);
     free(watch);
 }
@@ -191,9 +81,9 @@ static enum sl_code take_options(struct sl_store *store, const struct sl_watch_o
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_watch_create: table \"%s\" is of another store",
                             options->table->name->name);
     }
-    if (options->pending_max < 1 || options->pending_max > PENDING_LIMIT) {
+    if (options->pending_max < 1 || options->pending_max > SL__PENDING_LIMIT) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_watch_create: pending_max is %u; expected 1 to %d",
-                            options->pending_max, PENDING_LIMIT);
+                            options->pending_max, SL__PENDING_LIMIT);
     }
     if (options->function != NULL && store->read_only) {
         return sl_error_set(error, SL_E_UNSUPPORTED,
@@ -225,25 +115,21 @@ enum sl_code sl_watch_create(struct sl_store *store, const struct sl_watch_optio
         return code;
     }
     struct sl_watch *watch = calloc(1, sizeof(*watch));
-    uint32_t buckets = (uint32_t)SL_MIN(sl__power_of_two_from(options.pending_max), (uint64_t)BUCKETS_MAX);
-    struct sl__pending **memory = calloc(buckets, sizeof(struct sl__pending *));
-    if (watch == NULL || memory == NULL) {
-        free(watch);
-        free(memory);
+    if (watch == NULL) {
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a watch");
     }
     watch->store = store;
     watch->table = options.table;
-    watch->range = range;
-    watch->pending_max = options.pending_max;
-    watch->bucket_count = buckets;
-    watch->buckets = memory;
-    watch->last = &watch->first;
     watch->function = options.function;
     watch->context = options.context;
     sl_writer_init(&watch->key, NULL);
     refresh_number(watch);
-    watch->position = sl__control_position(store->reader->control);
+    code = sl__changes_init(&watch->changes, store->reader->control, &range, options.pending_max,
+                            watch->table != NULL ? number_of : NULL, watch, error);
+    if (code != SL_OK) {
+        sl__watch_free(watch);
+        return code;
+    }
     if (watch->function != NULL) {
         sl__service_add_watch(store, watch);
     }

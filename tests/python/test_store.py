@@ -72,6 +72,35 @@ def test_what_is_new_is_seen(path):
     assert raised(next, scan) == "closed"
 
 
+def test_tables_of_a_store_share_its_reader(path, numbers):
+    from slither import _stores
+    other = slither.store("shared", path=path)
+    load(path, "shared", [("a", 1)])
+    load(path, "shared-too", [("a", 1)])
+    first = None
+    for _ in range(3):
+        assert numbers.get(1) == {"n": 1} and other.get("a") == 1
+        reader = _stores._readers[numbers.path]
+        first = first or reader
+        assert reader is first
+    with slither.snapshot():
+        assert other.get("a") == 1
+        load(path, "shared-too", [("a", 2)])
+        assert slither.store("shared-too", path=path).get("a") == 1, "all tables are of the version that was read first"
+
+
+def test_nobody_writes_what_is_to_be_watched(numbers):
+    assert raised(numbers.watch) == "closed"
+    assert raised(slither.store("nothing", path=numbers.path).watch) in ("closed", "not_found")
+    for wrong in (0, -1, 1_000_001):
+        with pytest.raises(ValueError):
+            numbers.watch(pending_max=wrong)
+    with pytest.raises(TypeError):
+        numbers.watch("key")
+    with pytest.raises(TypeError):
+        numbers.watch(start=1)
+
+
 def test_refusals(path, numbers, tmp_path):
     assert raised(slither.store("nothing", path=path).get, 1) == "not_found"
     assert raised(slither.store("t", path=tmp_path / "nowhere").get, 1) == "not_found"
@@ -158,7 +187,7 @@ def test_a_forked_child(numbers):
 
 
 def test_documented(numbers):
-    for name in ("get", "get_many", "contains", "scan", "put", "put_if_absent", "delete", "increment", "update", "snapshot"):
+    for name in ("get", "get_many", "contains", "scan", "watch", "put", "put_if_absent", "delete", "increment", "update", "snapshot"):
         assert getattr(type(numbers), name).__doc__.strip(), name
     assert type(numbers).size.__doc__
     assert repr(numbers).startswith("slither.store('numbers', path=")
@@ -179,6 +208,7 @@ def test_leaks(path, numbers):
             for function in (numbers.get, numbers.contains, lambda key: numbers.get_many([key]), lambda key: numbers.scan(start=key)):
                 with pytest.raises((slither.Failure, slither.NotSerializable)):
                     function(wrong)
+        raised(numbers.watch), raised(lambda: numbers.watch(prefix=1))
         repr(slither.store("numbers", path=path)), slither.store("numbers", path=path).get(1)
 
     assert growth(use, 100) < 100

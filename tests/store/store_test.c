@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <slither/slither.h>
@@ -23,7 +24,7 @@ static struct sl_runtime *runtime;
 static struct sl_store *store;
 static struct sl_table *rows, *bag, *generations, *reloaded;
 static struct sl_pool *pool;
-static struct sl_view *bump;
+static struct sl_view *bump, *reload, *remake;
 static atomic_int generation;
 
 static void check(enum sl_code code, const struct sl_error *error) {
@@ -64,6 +65,30 @@ static enum sl_code answer_bump(void *context, const struct sl_view_call *call, 
     return write_generation(number, error);
 }
 
+static enum sl_code reload_once(int64_t number);
+
+static enum sl_code answer_reload(void *context, const struct sl_view_call *view_call, struct sl_writer *result,
+                                  struct sl_error *error) {
+    (void)context;
+    (void)view_call;
+    (void)error;
+    sl_write_nil(result);
+    return reload_once(0);
+}
+
+static enum sl_code answer_remake(void *context, const struct sl_view_call *view_call, struct sl_writer *result,
+                                  struct sl_error *error) {
+    struct sl_table_options options = SL_TABLE_OPTIONS_INIT;
+    struct sl_table *table;
+    (void)context;
+    (void)view_call;
+    sl_write_nil(result);
+    enum sl_code code = sl_table_open(store, "remade", &options, &table, error);
+    if (code == SL_OK)
+        code = sl_table_drop(table, error);
+    return code == SL_OK ? sl_table_open(store, "remade", &options, &table, error) : code;
+}
+
 static void open_pool(uint32_t workers, enum sl_template template_use) {
     struct sl_error error = SL_ERROR_INIT;
     struct sl_pool_options options = SL_POOL_OPTIONS_INIT;
@@ -94,6 +119,12 @@ static int open_all(void **state) {
     view.name = "bump";
     view.call = answer_bump;
     check(sl_view_register(runtime, &view, &bump, &error), &error);
+    view.name = "reload";
+    view.call = answer_reload;
+    check(sl_view_register(runtime, &view, &reload, &error), &error);
+    view.name = "remake";
+    view.call = answer_remake;
+    check(sl_view_register(runtime, &view, &remake, &error), &error);
     check(write_generation(0, &error), &error);
     open_pool(WORKERS, SL_TEMPLATE_AUTO);
     return 0;
@@ -103,6 +134,8 @@ static int close_all(void **state) {
     (void)state;
     sl_pool_destroy(pool);
     sl_view_unregister(bump);
+    sl_view_unregister(reload);
+    sl_view_unregister(remake);
     sl_store_destroy(store);
     sl_runtime_destroy(runtime);
     return 0;
@@ -263,6 +296,52 @@ static void a_batch_of_a_stage_is_one_version(void **state) {
         assert_int_equal(seen, scope == SL_SNAPSHOT_BATCH ? 1 : 4);
         sl_pipe_destroy(pipe);
     }
+}
+
+/* ---- watches ------------------------------------------------------------------------------------------------------------ */
+
+static void workers_watch(void **state) {
+    (void)state;
+    call_true("watches", "null");
+    call_true("watches_a_table_made_again", "null");
+    call_true("watches_beside_threads", "null");
+    call_true("watches_in_a_child", "null");
+}
+
+static void a_watch_lives_over_batches(void **state) {
+    (void)state;
+    struct sl_error error = SL_ERROR_INIT;
+    struct sl_key memory;
+    sl_pool_destroy(pool);
+    open_pool(1, SL_TEMPLATE_AUTO);
+    call_true("watch_over_batches", "null");
+    check(sl_table_put(rows, sl_key_str(&memory, "batches"), sl_key_int(&(struct sl_key){{0}}, 1), NULL, &error),
+          &error);
+    call_true("watched_over_batches", "null");
+    check(sl_table_delete(rows, sl_key_str(&memory, "batches"), NULL, &error), &error);
+    sl_pool_destroy(pool);
+    open_pool(WORKERS, SL_TEMPLATE_AUTO);
+}
+
+/* A thread that waits for changes holds up the end of its interpreter until it is told of the stop; then the worker would be killed. */
+static void who_waits_ends_when_the_worker_is_to_stop(void **state) {
+    (void)state;
+    const char *base = getenv("TMPDIR");
+    char path[256], item[300], text[128] = "";
+    snprintf(path, sizeof path, "%.200s/store-test-XXXXXX", base != NULL ? base : "/tmp");
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    snprintf(item, sizeof item, "\"%s\"", path);
+    sl_pool_destroy(pool);
+    open_pool(1, SL_TEMPLATE_AUTO);
+    call_true("wait_in_a_thread", item);
+    sl_pool_destroy(pool);
+    open_pool(WORKERS, SL_TEMPLATE_AUTO);
+    ssize_t size = read(fd, text, sizeof text - 1);
+    close(fd);
+    unlink(path);
+    assert_true(size > 0);
+    assert_non_null(strstr(text, "asked to stop"));
 }
 
 /* ---- beside writes ------------------------------------------------------------------------------------------------------- */
@@ -464,7 +543,9 @@ static void a_store_is_made_anew(void **state) {
     sl_pool_destroy(pool);
     open_pool(1, SL_TEMPLATE_OFF);
     call_true("missing", "\"anew\"");
+    call_true("watch_over_batches", "null");
     sl_store_destroy(store);
+    call_true("watched_is_closed", "null");
     char *refusal = call("echo", "\"anew\"", SL_OK);
     assert_non_null(strstr(refusal, "the host has no store"));
     free(refusal);
@@ -489,6 +570,9 @@ int main(void) {
         cmocka_unit_test(what_is_left_open_ends_with_the_batch),
         cmocka_unit_test(a_batch_is_one_version),
         cmocka_unit_test(a_batch_of_a_stage_is_one_version),
+        cmocka_unit_test(workers_watch),
+        cmocka_unit_test(a_watch_lives_over_batches),
+        cmocka_unit_test(who_waits_ends_when_the_worker_is_to_stop),
         cmocka_unit_test(writes_of_workers_add_up),
         cmocka_unit_test(readers_are_killed),
         cmocka_unit_test(readers_are_killed_at_random),

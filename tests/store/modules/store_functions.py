@@ -3,6 +3,7 @@
 import datetime
 import os
 import signal
+import threading
 
 import slither
 
@@ -229,6 +230,151 @@ def fork(_):
         assert os.waitpid(pid, 0)[1] == 0
         next(scan)
     ROWS.get(1)
+    return True
+
+
+def code_of(function, *arguments, **options):
+    try:
+        function(*arguments, **options)
+    except slither.Failure as failure:
+        assert str(failure)
+        return failure.code
+    return None
+
+
+def watches(_):
+    ROWS.put("user:1", 0)  # before anybody watches
+    with ROWS.watch() as everything, ROWS.watch(key="k") as one, ROWS.watch(prefix="user:") as some, ROWS.watch(pending_max=2) as few:
+        assert everything.changes(0) == [] == everything.changes(timeout=0.01)
+        ROWS.put("k", 1)
+        ROWS.put(["l", None], 1)
+        BAG.put("k", 1)
+        ROWS.put("user:1", 2)
+        ROWS.put("k", 3)
+        assert few.changes() == [("overflow", None)] and few.changes(0) == []
+        ROWS.delete("user:1")
+        assert one.changes() == [("put", "k")]
+        assert some.changes() == [("delete", "user:1")]
+        assert everything.changes() == [("put", "k"), ("put", ["l", None]), ("delete", "user:1")], "in order, once a key"
+        assert everything.changes(0) == one.changes(0) == some.changes(0) == []
+        assert few.changes() == [("delete", "user:1")]
+        with slither.snapshot():
+            assert ROWS.get("k") == 3
+            ROWS.put("k", 4)
+            ROWS.put(None, 5)
+            assert everything.changes() == [("put", "k"), ("put", None)], "a snapshot hides rows, not that they change"
+        following = iter(everything)
+        ROWS.put("user:2", 1)
+        ROWS.put("k", 1)
+        assert [next(following), next(following)] == [("put", "user:2"), ("put", "k")]
+    for key in ("k", ["l", None], None, "user:2"):
+        ROWS.delete(key)
+    BAG.delete("k")
+    assert code_of(everything.changes, 0) == code_of(next, everything) == "closed"
+    everything.close()
+    with slither.store("reloaded").watch(key=1) as watch:
+        slither.view("reload")
+        assert watch.changes(10) == [("table", None)]
+    for timeout in (-1, float("nan")):
+        try:
+            ROWS.watch().changes(timeout)
+            assert False
+        except ValueError:
+            pass
+    assert code_of(slither.store("nothing").watch) == "not_found"
+    assert code_of(ROWS.watch, key={}) == code_of(ROWS.watch, prefix=1) == "type_mismatch"
+    return True
+
+
+def watches_a_table_made_again(_):
+    table = slither.store("remade")
+    slither.view("remake")
+    with table.watch() as watch:
+        slither.view("remake")
+        assert watch.changes(10) == [("overflow", None)], "what happened to the old one does not matter"
+        table.put("x", 1)
+        assert watch.changes(10) == [("put", "x")]
+    return True
+
+
+def watches_beside_threads(_):
+    """The wait lets other threads run, and they can end it."""
+    turns, done = [0], threading.Event()
+
+    def count():
+        while not done.is_set():
+            turns[0] += 1
+            done.wait(0.001)
+
+    with ROWS.watch(key="threads") as watch:
+        thread = threading.Thread(target=count)
+        thread.start()
+        before = turns[0]
+        assert watch.changes(0.2) == []
+        assert turns[0] > before + 5, turns
+        done.set()
+        thread.join()
+        thread = threading.Thread(target=lambda: ROWS.put("threads", 1))
+        thread.start()
+        assert watch.changes(60) == [("put", "threads")]
+        thread.join()
+        ROWS.delete("threads")
+        watch.changes()
+        thread = threading.Thread(target=watch.close)
+        thread.start()
+        assert code_of(watch.changes) == "closed"
+        thread.join()
+    return True
+
+
+def watches_in_a_child(_):
+    with ROWS.watch() as watch:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                if code_of(watch.changes, 0) == code_of(next, watch) == code_of(ROWS.watch) == "closed":
+                    status = 0
+                watch.close()
+            finally:
+                os._exit(status)
+        assert os.waitpid(pid, 0)[1] == 0
+        ROWS.put("child", 1)
+        assert watch.changes(60) == [("put", "child")]
+        ROWS.delete("child")
+    return True
+
+
+WATCHES = []
+
+
+def watch_over_batches(_):
+    WATCHES.append(ROWS.watch(key="batches"))
+    return True
+
+
+def watched_over_batches(_):
+    assert WATCHES[-1].changes(0) == [("put", "batches")]
+    return True
+
+
+def watched_is_closed(_):
+    assert code_of(WATCHES[-1].changes) == "closed"
+    return True
+
+
+def wait_in_a_thread(path):
+    """A thread that outlives the batch, and that the interpreter joins when it ends."""
+    watch = ROWS.watch(key="never")
+
+    def wait():
+        try:
+            watch.changes()
+        except slither.Failure as failure:
+            with open(path, "w") as file:
+                file.write(str(failure))
+
+    threading.Thread(target=wait).start()
     return True
 
 
