@@ -243,6 +243,9 @@ static void what_is_left_open_ends_with_the_batch(void **state) {
     open_pool(WORKERS, SL_TEMPLATE_AUTO);
 }
 
+static const uint8_t zero_byte[] = {0};
+static const struct sl_value zero_item = {zero_byte, 1};
+
 /* Four items, each of which has everything written anew: with the option all see one generation, without they see four. */
 static void a_batch_is_one_version(void **state) {
     (void)state;
@@ -253,7 +256,7 @@ static void a_batch_is_one_version(void **state) {
         struct sl_results results = {0};
         uint32_t seen;
         for (size_t i = 0; i < 4; i++)
-            items[i].value = (struct sl_value){(const uint8_t[]){0}, 1};
+            items[i].value = zero_item;
         options.function = "store_functions:batch_in_one_version";
         options.snapshot = (enum sl_snapshot_scope)scope;
         check(sl_call_batch(pool, &options, items, 4, &results, &error), &error);
@@ -283,7 +286,7 @@ static void a_batch_of_a_stage_is_one_version(void **state) {
         struct sl_value zeros[4];
         uint32_t seen = 0;
         for (size_t i = 0; i < 4; i++)
-            zeros[i] = (struct sl_value){(const uint8_t[]){0}, 1};
+            zeros[i] = zero_item;
         struct sl_array_source array = {zeros, 4, 0};
         const struct sl_pipe_pool pools[] = {{"workers", pool}};
         const struct sl_pipe_sink sinks[] = {{NULL, put_seen, &seen}};
