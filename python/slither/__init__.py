@@ -25,7 +25,7 @@ __all__ = ["Array", "Failure", "Mark", "NotSerializable", "Ref", "ViewError", "V
            "skip", "snapshot", "store", "unpack", "view", "view_many"]
 
 
-def store(name, store="store", *, path=None):
+def store(name, store="store", path=None):
     """A table of one of the host's stores: reads come from shared memory, writes ask the host.
 
         features = slither.store("features")
