@@ -253,7 +253,9 @@ static void a_killed_host_leaves_nothing(void **state) {
     }
     print_message("%u hosts, %u of them killed before they had a process, one with %u; the last to go took %llu ms\n",
                   executioners[0].kills * AT_ONCE, early, most, (unsigned long long)worst_ms);
-    assert_true(most >= 8); /* template, workers, janitor, and what the workers have started */
+    if (KILLS >= 100) {         /* enough of them for one to be killed in full swing */
+        assert_true(most >= 8); /* template, workers, janitor, and what the workers have started */
+    }
     assert_int_equal(wrong, 0);
     expect_no_children();
 }
