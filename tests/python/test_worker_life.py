@@ -312,7 +312,7 @@ def test_a_killed_host_whose_socket_somebody_still_holds(module, worker):
 
 def test_a_killed_host_ends_a_stopped_worker(module, worker):
     module(PLAIN)
-    host = worker()
+    host = worker(death_signal=int(signal.SIGKILL))  # as a template starts its workers
     host.batch("m:echo", [1])
     os.kill(host.pid, signal.SIGSTOP)
     host.kill_host()

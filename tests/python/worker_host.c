@@ -6,7 +6,6 @@
  */
 #include <linux/sockios.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,7 +171,7 @@ static enum sl_code start(struct sl_value command, struct sl_writer *out) {
                                                {(int)number_at(command, "stderr", 2), 2},
                                                {pair[1], SL__WORKER_FD}};
         const struct sl__spawn spawn = {.program = argv[0],
-                                        .death_signal = SIGKILL, /* as a template starts its workers */
+                                        .death_signal = (int)number_at(command, "death_signal", 0),
                                         .argv = argv,
                                         .envp = envp,
                                         .directory = text_at(command, "directory"),
