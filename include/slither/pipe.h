@@ -320,7 +320,10 @@ SL_API SL_MUST_CHECK enum sl_code sl_pipe_try_push(struct sl_pipe_run *run, cons
                                                    struct sl_error *error);
 /** Takes nothing more (push: closed); what was pushed is finished. Does not wait. Any thread, callbacks, signal handlers. */
 SL_API void sl_pipe_drain(struct sl_pipe_run *run);
-/** Stops now: workers that run a batch of this run are killed, unfinished items are cancelled. Otherwise as sl_pipe_drain(). */
+/**
+ * Stops now: workers that run a batch of this run are killed, unfinished items are cancelled, sl_pipe_finish() returns cancelled. Does not wait.
+ * Any thread and callbacks, but not signal handlers: there sl_pipe_drain() is the one to call.
+ */
 SL_API void sl_pipe_cancel(struct sl_pipe_run *run);
 /**
  * Waits for the end, at most timeout_ms (0: no limit; past it the run is cancelled and its end is waited for), and releases the run. Drains first unless that was done. Returns as sl_pipe_run().

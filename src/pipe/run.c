@@ -442,8 +442,8 @@ enum sl_code sl_pipe_finish(struct sl_pipe_run *run, uint32_t timeout_ms, struct
     sl_pipe_drain(run);
     pthread_mutex_lock(&run->feed); /* whoever is in the middle of a push carries it to its end */
     if (run->host != NULL && !run->host->started) {
-        run->stage_over[run->host->index] =
-            true; /* it has never worked, or has worked on the thread that fed a source */
+        /* It has never worked, or has worked on the thread that fed a source. Who reads this has seen input_over, which follows. */
+        run->stage_over[run->host->index] = true;
     }
     pthread_mutex_unlock(&run->feed);
     atomic_store(&run->input_over, true);

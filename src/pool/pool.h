@@ -183,7 +183,7 @@ void sl__size_due(struct sl__incarnation *incarnation, enum sl__recycle_reason r
 /* With the lock: it is not the current one any more, and ends when its lease has come back. */
 void sl__size_retire(struct sl__occupant *occupant);
 /*
- * With the lock: one that was started on top of those that there must be could not get ready. True: then it is not wanted, for now; the others
+ * With the lock: one that was started on top of those that there must be could not get ready. True: then it is not wanted until the next try; the others
  * are there, and this says nothing about them.
  */
 bool sl__size_spare(struct sl__occupant *occupant);
