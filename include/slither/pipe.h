@@ -191,8 +191,12 @@ SL_API SL_MUST_CHECK enum sl_code sl_pipe_create(const struct sl_pipe_definition
 /** NULL is fine. No run may be left. */
 SL_API void sl_pipe_destroy(struct sl_pipe *pipe);
 
-enum sl_pipe_picture { SL_PIPE_PICTURE_TEXT = 0, SL_PIPE_PICTURE_DOT = 1 };
-/** The graph as text, or in the language of Graphviz. The caller frees it with free(); NULL: no memory. */
+enum sl_pipe_picture {
+    SL_PIPE_PICTURE_TEXT = 0,
+    SL_PIPE_PICTURE_DOT = 1, /**< the language of Graphviz */
+    SL_PIPE_PICTURE_SVG = 2, /**< laid out, needs no other program; readable on light and dark ground */
+};
+/** The graph as text for people, for Graphviz or for a browser. The caller frees it with free(); NULL: no memory. */
 SL_API char *sl_pipe_draw(const struct sl_pipe *pipe, enum sl_pipe_picture picture);
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
@@ -230,14 +234,18 @@ struct sl_pipe_options {
     uint64_t in_flight_bytes_max; /**< of all values under way; default 256 MiB; one item may pass it */
     uint32_t trace_items;         /**< the first so many items of the source are traced; 0..4096; default 0 */
     struct sl_value metadata;     /**< shown to the handlers; borrowed while the run lasts */
+    /**
+     * may be NULL; gets each item that failed and was not sent on: `stage` and `error` say where and why, `value` is what the stage had been given, `output` is
+     * NULL. One call at a time, from one of the pipe's threads, in the order in which they fail.
+     */
+    void (*failed)(void *context, const struct sl_pipe_outcome *outcome);
+    void *failed_context;
 };
 
-#define SL_PIPE_OPTIONS_INIT                                                                                     \
-    {                                                                                                            \
-        sizeof(struct sl_pipe_options), NULL, 0, NULL, 0, SL_ORDERING_PRESERVE, 16384, (uint64_t)256 << 20, 0, { \
-            NULL, 0                                                                                              \
-        }                                                                                                        \
-    }
+/* clang-format off */
+#define SL_PIPE_OPTIONS_INIT \
+    {sizeof(struct sl_pipe_options), NULL, 0, NULL, 0, SL_ORDERING_PRESERVE, 16384, (uint64_t)256 << 20, 0, {NULL, 0}, NULL, NULL}
+/* clang-format on */
 
 /** What one stage did. */
 struct sl_stage_report {
@@ -325,6 +333,16 @@ SL_API void sl_pipe_drain(struct sl_pipe_run *run);
  * Any thread and callbacks, but not signal handlers: there sl_pipe_drain() is the one to call.
  */
 SL_API void sl_pipe_cancel(struct sl_pipe_run *run);
+/**
+ * What has happened so far: counts of items, by stage and output. What belongs to the end is not in it: resume, hops, the dispatch of a stage; `finished` includes
+ * what was cancelled. Any thread and callbacks, while the run lives. The caller owns the report as after sl_pipe_finish().
+ */
+SL_API void sl_pipe_peek(struct sl_pipe_run *run, struct sl_pipe_report *report);
+/**
+ * Waits until the run is through, at most timeout_ms (0: no limit), and keeps it: other threads may go on to use it, to cancel it for example. Drains first unless
+ * that was done. Errors: timeout. One thread, and not one of the pipe's; sl_pipe_finish() then does not wait any more.
+ */
+SL_API SL_MUST_CHECK enum sl_code sl_pipe_wait(struct sl_pipe_run *run, uint32_t timeout_ms, struct sl_error *error);
 /**
  * Waits for the end, at most timeout_ms (0: no limit; past it the run is cancelled and its end is waited for), and releases the run. Drains first unless that was done. Returns as sl_pipe_run().
  */

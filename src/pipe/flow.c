@@ -234,6 +234,27 @@ static void halt(struct sl__stage_run *stage, const struct sl_error *cause) {
     sl_error_finish(&error);
 }
 
+/* Whoever wants to know of failures is told. */
+static void tell(struct sl__stage_run *stage, const struct sl__token *token, const struct sl_error *error) {
+    struct sl_pipe_run *run = stage->run;
+    if (run->options.failed == NULL) {
+        return;
+    }
+    const struct sl__origin *origin = sl__order_origin(run, token->origin);
+    const struct sl_pipe_outcome outcome = {
+        .size = sizeof outcome,
+        .id = origin->id,
+        .origin = token->origin,
+        .value = sl__pipe_blob_value(token->blob),
+        .meta = sl__pipe_blob_value(origin->meta),
+        .stage = stage->node->stage.name,
+        .error = error,
+    };
+    pthread_mutex_lock(&run->telling);
+    run->options.failed(run->options.failed_context, &outcome);
+    pthread_mutex_unlock(&run->telling);
+}
+
 void sl__flow_fail(struct sl__stage_run *stage, struct sl__token *token, const struct sl_error *error) {
     const struct sl__node *node = stage->node;
     enum sl_on_error policy = node->stage.on_error.on_error;
@@ -254,6 +275,7 @@ void sl__flow_fail(struct sl__stage_run *stage, struct sl__token *token, const s
     if (policy == SL_ON_ERROR_HALT) {
         halt(stage, error);
     }
+    tell(stage, token, error);
     sl__flow_end(stage, token, SL_STATUS_FAILED);
 }
 

@@ -33,44 +33,64 @@ static void rename_hops(const struct sl_pipe *pipe, struct sl_pipe_report *repor
     }
 }
 
-void sl__pipe_report_fill(struct sl_pipe_run *run, struct sl_pipe_report *out) {
+/* The counters, which anybody may read at any time. False: no memory; the sums are there all the same. */
+static bool fill_counts(struct sl_pipe_run *run, struct sl_pipe_report *report) {
     const struct sl_pipe *pipe = run->pipe;
-    struct sl_pipe_report report = SL_PIPE_REPORT_INIT;
-    size_t size = SL_MIN(out->size, sizeof report);
-    report.input = atomic_load(&run->tail);
-    report.finished = run->finished;
-    report.resume = run->resume;
-    report.in_flight_peak = run->in_flight_peak;
-    report.bytes_peak = atomic_load(&run->bytes_peak);
-    report.elapsed_ns = sl__clock_now_ns() - run->start_ns;
-    report.stages = calloc(pipe->node_count, sizeof *report.stages);
-    report.outputs = calloc(pipe->output_count, sizeof *report.outputs);
-    report.names = malloc(name_bytes(pipe));
-    char *end = report.names;
-    bool fits = report.stages != NULL && report.outputs != NULL && report.names != NULL;
-    for (uint32_t i = 0; fits && i < pipe->node_count; i++) {
+    report->finished = atomic_load(&run->head); /* before the other end, which is never behind it */
+    report->input = atomic_load(&run->tail);
+    report->bytes_peak = atomic_load(&run->bytes_peak);
+    report->elapsed_ns = sl__clock_now_ns() - run->start_ns;
+    report->stages = calloc(pipe->node_count, sizeof *report->stages);
+    report->outputs = calloc(pipe->output_count, sizeof *report->outputs);
+    report->names = malloc(name_bytes(pipe));
+    char *end = report->names;
+    if (report->stages == NULL || report->outputs == NULL || report->names == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < pipe->node_count; i++) {
         struct sl__stage_run *stage = &run->stages[i];
-        struct sl_stage_report *to = &report.stages[report.stage_count++];
+        struct sl_stage_report *to = &report->stages[report->stage_count++];
         to->name = keep(&end, pipe->nodes[i].stage.name);
-        to->input = atomic_load(&stage->input);
         for (int status = 0; status < SL_STATUS_COUNT; status++) {
             to->count[status] = atomic_load(&stage->count[status]);
         }
+        to->input = atomic_load(&stage->input);
         to->emitted = atomic_load(&stage->emitted);
         to->busy_ns = atomic_load(&stage->busy_ns);
-        to->queue_peak = stage->queue.peak;
-        to->dispatch = stage->report;
-        stage->report = (struct sl_report)SL_REPORT_INIT;
+        to->dispatch = (struct sl_report)SL_REPORT_INIT;
     }
-    for (uint32_t i = 0; fits && i < pipe->output_count; i++) {
-        report.outputs[report.output_count++] =
+    for (uint32_t i = 0; i < pipe->output_count; i++) {
+        report->outputs[report->output_count++] =
             (struct sl_output_report){keep(&end, pipe->outputs[i]), atomic_load(&run->outputs[i].count)};
     }
+    return true;
+}
+
+void sl_pipe_peek(struct sl_pipe_run *run, struct sl_pipe_report *out) {
+    struct sl_pipe_report report = SL_PIPE_REPORT_INIT;
+    size_t size = SL_MIN(out->size, sizeof report);
+    (void)fill_counts(run, &report);
+    report.size = size;
+    memcpy(out, &report, size);
+}
+
+void sl__pipe_report_fill(struct sl_pipe_run *run, struct sl_pipe_report *out) {
+    struct sl_pipe_report report = SL_PIPE_REPORT_INIT;
+    size_t size = SL_MIN(out->size, sizeof report);
+    bool fits = fill_counts(run, &report);
+    report.finished = run->finished;
+    report.resume = run->resume;
+    report.in_flight_peak = run->in_flight_peak;
     if (fits) { /* else it has the sums only */
+        for (uint32_t i = 0; i < report.stage_count; i++) {
+            report.stages[i].queue_peak = run->stages[i].queue.peak;
+            report.stages[i].dispatch = run->stages[i].report;
+            run->stages[i].report = (struct sl_report)SL_REPORT_INIT;
+        }
         report.hops = run->hops;
         report.hop_count = run->hop_count;
         run->hops = NULL;
-        rename_hops(pipe, &report);
+        rename_hops(run->pipe, &report);
     }
     report.size = size;
     memcpy(out, &report, size);

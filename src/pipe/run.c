@@ -333,6 +333,7 @@ static void destroy(struct sl_pipe_run *run) {
     pthread_mutex_destroy(&run->feed);
     pthread_mutex_destroy(&run->order);
     pthread_mutex_destroy(&run->state);
+    pthread_mutex_destroy(&run->telling);
     free((void *)run->options.sinks);
     free((void *)run->options.pools);
     free(run->origins);
@@ -375,6 +376,7 @@ enum sl_code sl_pipe_start(struct sl_pipe *pipe, const struct sl_pipe_options *g
     pthread_mutex_init(&run->feed, NULL);
     pthread_mutex_init(&run->order, NULL);
     pthread_mutex_init(&run->state, NULL);
+    pthread_mutex_init(&run->telling, NULL);
     if (!allocate(run)) {
         destroy(run);
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a run of pipe %s", pipe->name);
@@ -418,27 +420,8 @@ void sl_pipe_cancel(struct sl_pipe_run *run) {
     sl_error_finish(&error);
 }
 
-static void await_threads(struct sl_pipe_run *run, uint32_t timeout_ms) {
-    uint64_t deadline_ns = sl__clock_deadline_ms(timeout_ms);
-    for (;;) {
-        uint32_t seen = atomic_load(&run->bell.value);
-        if (atomic_load(&run->running) == 0) {
-            return;
-        }
-        if (deadline_ns != 0 && sl__clock_passed(deadline_ns)) {
-            struct sl_error error = SL_ERROR_INIT;
-            (void)sl_error_set(&error, SL_E_TIMEOUT, "pipe %s was not through after %u ms and was cancelled",
-                               run->pipe->name, timeout_ms);
-            sl__pipe_run_end(run, SL__PIPE_CANCELLING, &error);
-            sl_error_finish(&error);
-            deadline_ns = 0;
-        }
-        sl__lanes_wait(NULL, 0, &run->bell, seen, deadline_ns, &run->spin, false);
-    }
-}
-
-enum sl_code sl_pipe_finish(struct sl_pipe_run *run, uint32_t timeout_ms, struct sl_pipe_report *report,
-                            struct sl_error *error) {
+/* Nothing more comes in. */
+static void seal(struct sl_pipe_run *run) {
     sl_pipe_drain(run);
     pthread_mutex_lock(&run->feed); /* whoever is in the middle of a push carries it to its end */
     if (run->host != NULL && !run->host->started) {
@@ -448,7 +431,42 @@ enum sl_code sl_pipe_finish(struct sl_pipe_run *run, uint32_t timeout_ms, struct
     pthread_mutex_unlock(&run->feed);
     atomic_store(&run->input_over, true);
     sl__pipe_run_close(run);
-    await_threads(run, timeout_ms);
+}
+
+/* False: some still work after the time; with no limit of time never. */
+static bool await_threads(struct sl_pipe_run *run, uint32_t timeout_ms) {
+    uint64_t deadline_ns = sl__clock_deadline_ms(timeout_ms);
+    for (;;) {
+        uint32_t seen = atomic_load(&run->bell.value);
+        if (atomic_load(&run->running) == 0) {
+            return true;
+        }
+        if (deadline_ns != 0 && sl__clock_passed(deadline_ns)) {
+            return false;
+        }
+        sl__lanes_wait(NULL, 0, &run->bell, seen, deadline_ns, &run->spin, false);
+    }
+}
+
+enum sl_code sl_pipe_wait(struct sl_pipe_run *run, uint32_t timeout_ms, struct sl_error *error) {
+    seal(run);
+    if (await_threads(run, timeout_ms)) {
+        return SL_OK;
+    }
+    return sl_error_set(error, SL_E_TIMEOUT, "pipe %s is not through after %u ms", run->pipe->name, timeout_ms);
+}
+
+enum sl_code sl_pipe_finish(struct sl_pipe_run *run, uint32_t timeout_ms, struct sl_pipe_report *report,
+                            struct sl_error *error) {
+    seal(run);
+    if (!await_threads(run, timeout_ms)) {
+        struct sl_error late = SL_ERROR_INIT;
+        (void)sl_error_set(&late, SL_E_TIMEOUT, "pipe %s was not through after %u ms and was cancelled",
+                           run->pipe->name, timeout_ms);
+        sl__pipe_run_end(run, SL__PIPE_CANCELLING, &late);
+        sl_error_finish(&late);
+        (void)await_threads(run, 0);
+    }
     join_all(run);
     SL_ASSERT(atomic_load(&run->head) == atomic_load(&run->tail));
     SL_ASSERT(atomic_load(&run->bytes) == 0);

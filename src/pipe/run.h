@@ -108,6 +108,8 @@ struct sl_pipe_run {
     uint32_t in_flight_peak;   /* feeder */
     _Atomic bool sinks_closed;
 
+    pthread_mutex_t telling; /* one call of options.failed at a time */
+
     pthread_mutex_t state; /* guards what follows */
     struct sl_error error; /* what ended the run */
     uint32_t closed_count; /* nodes, from the first, whose queues have been closed */
