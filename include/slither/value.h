@@ -118,6 +118,8 @@ struct sl_ref {
     uint32_t generation;
     const char *type_name; /**< not NUL-terminated */
     size_t type_name_size;
+    const char *repr; /**< the beginning of its repr() when the ref was made, for humans; not NUL-terminated */
+    size_t repr_size;
 };
 
 /** What a Python function says of a single item instead of giving a result. */

@@ -421,6 +421,10 @@ static int encode_ref(struct sl__encoder *encoder, PyObject *object) {
     if (ref.type_name == NULL)
         return -1;
     ref.type_name_size = (size_t)size;
+    ref.repr = PyUnicode_AsUTF8AndSize(self->repr, &size);
+    if (ref.repr == NULL)
+        return -1;
+    ref.repr_size = (size_t)size;
     sl__put_ref(encoder->writer, &ref);
     return 0;
 }

@@ -122,23 +122,25 @@ static PyType_Spec mark_spec = {
 
 PyObject *sl__ref_make(struct sl__state *state, const struct sl_ref *ref) {
     PyObject *type_name = PyUnicode_DecodeUTF8(ref->type_name, (Py_ssize_t)ref->type_name_size, NULL);
-    if (type_name == NULL)
-        return NULL;
-    struct sl__ref_object *self = PyObject_New(struct sl__ref_object, state->ref_type);
+    PyObject *repr = type_name != NULL ? PyUnicode_DecodeUTF8(ref->repr, (Py_ssize_t)ref->repr_size, NULL) : NULL;
+    struct sl__ref_object *self = repr != NULL ? PyObject_New(struct sl__ref_object, state->ref_type) : NULL;
     if (self == NULL) {
-        Py_DECREF(type_name);
+        Py_XDECREF(type_name);
+        Py_XDECREF(repr);
         return NULL;
     }
     self->ref = *ref;
-    self->ref.type_name = NULL;
-    self->ref.type_name_size = 0;
+    self->ref.type_name = self->ref.repr = NULL;
+    self->ref.type_name_size = self->ref.repr_size = 0;
     self->type_name = type_name;
+    self->repr = repr;
     return (PyObject *)self;
 }
 
 static void ref_dealloc(PyObject *object) {
     PyTypeObject *type = Py_TYPE(object);
     Py_CLEAR(((struct sl__ref_object *)object)->type_name);
+    Py_CLEAR(((struct sl__ref_object *)object)->repr);
     PyObject_Free(object);
     Py_DECREF(type);
 }
@@ -198,12 +200,18 @@ static PyObject *ref_type_name(PyObject *object, void *closure) {
     return name;
 }
 
+static PyObject *ref_repr_prefix(PyObject *object, void *closure) {
+    (void)closure;
+    return Py_NewRef(((struct sl__ref_object *)object)->repr);
+}
+
 static PyGetSetDef ref_attributes[] = {
     {"session", ref_session, NULL, "session that the object belongs to", NULL},
     {"object", ref_object, NULL, "number of the object within its session", NULL},
     {"worker", ref_worker, NULL, "index of the worker that holds it", NULL},
     {"generation", ref_generation, NULL, "start of that worker that made it", NULL},
     {"type_name", ref_type_name, NULL, "name of the object's type", NULL},
+    {"repr", ref_repr_prefix, NULL, "the beginning of its repr() when the ref was made", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

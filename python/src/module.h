@@ -96,8 +96,9 @@ struct sl__mark_object {
 };
 
 struct sl__ref_object {
-    PyObject_HEAD struct sl_ref ref; /* without the type name */
+    PyObject_HEAD struct sl_ref ref; /* without the texts */
     PyObject *type_name;             /* str */
+    PyObject *repr;                  /* str: its beginning */
 };
 
 int sl__mark_types_make(PyObject *module, struct sl__state *state);

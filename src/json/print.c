@@ -163,6 +163,10 @@ static void add_ref(struct text *text, const struct sl_ref *ref) {
     sl__text_add_uint(text, ref->generation);
     TEXT_ADD_LITERAL(text, ",\"type\":");
     sl__text_add_string(text, ref->type_name, ref->type_name_size);
+    if (ref->repr_size > 0) {
+        TEXT_ADD_LITERAL(text, ",\"repr\":");
+        sl__text_add_string(text, ref->repr, ref->repr_size);
+    }
     TEXT_ADD_LITERAL(text, "}}");
 }
 

@@ -70,8 +70,10 @@ static void every_type_has_its_text(void **state) {
     EXPECT("{\"$array\":{\"dtype\":\"u8\",\"shape\":[2,1],\"data\":\"Af8=\"}}");
     sl__write_buffer_array(w, 7, 64, SL_DTYPE_C128, 1, shape);
     EXPECT("{\"$array\":{\"dtype\":\"c128\",\"shape\":[2],\"buffer\":7,\"offset\":64}}");
-    sl_write_ref(w, &(struct sl_ref){1, 2, 3, 4, "m.\"T\"", 5});
+    sl_write_ref(w, &(struct sl_ref){1, 2, 3, 4, "m.\"T\"", 5, NULL, 0});
     EXPECT("{\"$ref\":{\"session\":1,\"object\":2,\"worker\":3,\"generation\":4,\"type\":\"m.\\\"T\\\"\"}}");
+    sl_write_ref(w, &(struct sl_ref){1, 2, 3, 4, "T", 1, "<T>", 3});
+    EXPECT("{\"$ref\":{\"session\":1,\"object\":2,\"worker\":3,\"generation\":4,\"type\":\"T\",\"repr\":\"<T>\"}}");
     sl__write_mark(w, &(struct sl_mark){SL_MARK_SKIP, "no", 2, {NULL, 0}});
     EXPECT("{\"$mark\":{\"kind\":\"skip\",\"text\":\"no\"}}");
     sl__write_mark(w, &(struct sl_mark){SL_MARK_ROUTE, "to", 2, {(const uint8_t *)"\x91\x01", 2}});

@@ -276,7 +276,7 @@ static void what_is_no_key_is_refused(void **state) {
     refuse(w, SL_E_TYPE, "a map cannot be a key");
     sl_write_array(w, SL_DTYPE_U8, 1, shape, "a");
     refuse(w, SL_E_TYPE, "an array");
-    sl_write_ref(w, &(struct sl_ref){1, 1, 1, 1, "t", 1});
+    sl_write_ref(w, &(struct sl_ref){1, 1, 1, 1, "t", 1, NULL, 0});
     refuse(w, SL_E_TYPE, "a ref");
     sl__put_str(w, "\xff", 1);
     refuse(w, SL_E_INVALID_UTF8, "UTF-8");

@@ -68,7 +68,7 @@ static const struct {
     {BYTES("\xc7\x06\x01\x01\x00\x01\x00\x00\x2a"), SL_TYPE_ARRAY},
     {BYTES("\xc7\x0f\x01\x01\x01\x00\x00\x03\0\0\0\0\0\0\0\x01\x02\x03"), SL_TYPE_ARRAY},
     {BYTES("\xc7\x18\x02\x01\x00\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\0"), SL_TYPE_ARRAY},
-    {BYTES("\xc7\x1c\x03\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0Name"), SL_TYPE_REF},
+    {BYTES("\xc7\x21\x03\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\x04\0Name<T>"), SL_TYPE_REF},
     {BYTES("\xc7\x03\x04\x01\xa1r"), SL_TYPE_MARK},
     {BYTES("\xd5\x04\x02\xa0"), SL_TYPE_MARK},
     {BYTES("\xc7\x05\x04\x03\xa1r\x91\x01"), SL_TYPE_MARK},
@@ -139,8 +139,12 @@ static void malformed_bytes_are_refused(void **state) {
         {BYTES("\xc7\x19\x02\x01\x00\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\x10\0\0\0\0\0\0\0\0"), SL_E_INVALID_DATA},
         {BYTES("\xc7\x20\x02\x01\x01\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x80"),
          SL_E_INVALID_DATA}, /* 2^63 bytes of elements */
-        {BYTES("\xc7\x17\x03\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0"), SL_E_INVALID_DATA},
-        {BYTES("\xc7\x19\x03\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\xff"), SL_E_INVALID_UTF8},
+        {BYTES("\xc7\x19\x03\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\0"), SL_E_INVALID_DATA},
+        {BYTES("\xc7\x1b\x03\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\x02\0N"), SL_E_INVALID_DATA},
+        {BYTES("\xc7\x1b\x03\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\x01\0\xff"), SL_E_INVALID_UTF8},
+        /* one character, half in the type name and half in the repr */
+        {BYTES("\xc7\x1c\x03\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\x01\0\xc3\xa9"),
+         SL_E_INVALID_UTF8},
         {BYTES("\xc7\x00\x04"), SL_E_INVALID_DATA},     /* mark without a kind */
         {BYTES("\xd4\x04\x01"), SL_E_INVALID_DATA},     /* without a text */
         {BYTES("\xd5\x04\x00\xa0"), SL_E_INVALID_DATA}, /* of kind 0 */

@@ -122,15 +122,20 @@ enum sl_code sl__ext_read_buffer_array(const uint8_t *body, size_t size, struct 
 
 enum sl_code sl__ext_read_ref(const uint8_t *body, size_t size, struct sl_ref *out, const char **what) {
     if (size < SL__EXT_REF_HEAD)
-        return invalid(what, "a ref is shorter than 24 bytes");
+        return invalid(what, "a ref is shorter than 26 bytes");
     out->session = sl__load_le64(body);
     out->object = sl__load_le64(body + 8);
     out->worker = sl__load_le32(body + 16);
     out->generation = sl__load_le32(body + 20);
     out->type_name = (const char *)body + SL__EXT_REF_HEAD;
-    out->type_name_size = size - SL__EXT_REF_HEAD;
-    if (!sl__utf8_valid(out->type_name, out->type_name_size)) {
-        *what = "the type name of a ref is not valid UTF-8";
+    out->type_name_size = (size_t)body[24] | (size_t)body[25] << 8;
+    if (out->type_name_size > size - SL__EXT_REF_HEAD)
+        return invalid(what, "a ref is shorter than its type name");
+    out->repr = out->type_name + out->type_name_size;
+    out->repr_size = size - SL__EXT_REF_HEAD - out->type_name_size;
+    /* Each by itself: a character must not begin in one and end in the other. */
+    if (!sl__utf8_valid(out->type_name, out->type_name_size) || !sl__utf8_valid(out->repr, out->repr_size)) {
+        *what = "the type name or the repr of a ref is not valid UTF-8";
         return SL_E_INVALID_UTF8;
     }
     return SL_OK;

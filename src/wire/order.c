@@ -154,6 +154,7 @@ static int compare_arrays(const struct sl_array *a, const struct sl_array *b) {
     return result;
 }
 
+/* By what they name: the repr of an object is another each time that it changes. */
 static int compare_refs(const struct sl_ref *a, const struct sl_ref *b) {
     int result = COMPARE(a->session, b->session);
     if (result == 0)

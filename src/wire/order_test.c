@@ -90,8 +90,8 @@ static void values_stand_in_the_documented_order(void **state) {
     NEXT(sl__write_buffer_array(w, 1, 8, SL_DTYPE_U8, 1, shape_2));
     NEXT(sl_write_array(w, SL_DTYPE_U8, 1, shape_3, elements));
     NEXT(sl_write_array(w, SL_DTYPE_I8, 1, shape_2, elements));
-    NEXT(sl_write_ref(w, &(struct sl_ref){1, 9, 0, 1, "a", 1}));
-    NEXT(sl_write_ref(w, &(struct sl_ref){2, 1, 0, 1, "a", 1}));
+    NEXT(sl_write_ref(w, &(struct sl_ref){1, 9, 0, 1, "a", 1, "x", 1}));
+    NEXT(sl_write_ref(w, &(struct sl_ref){2, 1, 0, 1, "a", 1, NULL, 0}));
     NEXT(sl__write_mark(w, &(struct sl_mark){SL_MARK_SKIP, "b", 1, {NULL, 0}}));
     NEXT(sl__write_mark(w, &(struct sl_mark){SL_MARK_ROUTE, "a", 1, {(const uint8_t *)"\x01", 1}}));
     NEXT(sl__write_mark(w, &(struct sl_mark){SL_MARK_ROUTE, "a", 1, {(const uint8_t *)"\x02", 1}}));

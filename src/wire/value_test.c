@@ -69,7 +69,7 @@ static void a_reader_of_another_type_says_so_and_leaves_its_result_alone(void **
                                       VALUE("\x81\xa1k\x01"),
                                       VALUE("\xd6\xff\x00\x00\x00\x01"),
                                       VALUE("\xc7\x05\x01\x01\x00\x00\x00\x2a"),
-                                      VALUE("\xc7\x18\x03\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0"),
+                                      VALUE("\xc7\x1a\x03\x01\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x03\0\0\0\x04\0\0\0\0\0"),
                                       VALUE("\xd5\x04\x01\xa0")};
     (void)state;
     for (int type = SL_TYPE_NIL; type <= SL_TYPE_MARK; type++) {

@@ -412,19 +412,24 @@ void sl__put_ref(struct sl_writer *writer, const struct sl_ref *ref) {
     store_le64(head + 8, ref->object);
     store_le32(head + 16, ref->worker);
     store_le32(head + 20, ref->generation);
-    sl__pack_ext(writer, sizeof(head) + ref->type_name_size, SL__EXT_REF);
+    head[24] = (uint8_t)ref->type_name_size;
+    head[25] = (uint8_t)(ref->type_name_size >> 8);
+    sl__pack_ext(writer, sizeof(head) + ref->type_name_size + ref->repr_size, SL__EXT_REF);
     sl__append(writer, head, sizeof(head));
     sl__put_raw(writer, ref->type_name, ref->type_name_size);
+    sl__put_raw(writer, ref->repr, ref->repr_size);
 }
 
 void sl_write_ref(struct sl_writer *writer, const struct sl_ref *ref) {
     if (!enter(writer, false))
         return;
-    if (ref == NULL || (ref->type_name == NULL && ref->type_name_size > 0))
-        sl__writer_fail(writer, SL_E_INVALID_ARGUMENT, "a ref or its type name is NULL");
-    else if (!sl__utf8_valid(ref->type_name, ref->type_name_size))
-        sl__writer_fail(writer, SL_E_INVALID_UTF8, "the type name of a ref is not valid UTF-8");
-    else if (body_fits(writer, ref->type_name_size))
+    if (ref == NULL || (ref->type_name == NULL && ref->type_name_size > 0) || (ref->repr == NULL && ref->repr_size > 0))
+        sl__writer_fail(writer, SL_E_INVALID_ARGUMENT, "a ref, its type name or its repr is NULL");
+    else if (ref->type_name_size > UINT16_MAX)
+        sl__writer_fail(writer, SL_E_INVALID_ARGUMENT, "the type name of a ref is longer than 65535 bytes");
+    else if (!sl__utf8_valid(ref->type_name, ref->type_name_size) || !sl__utf8_valid(ref->repr, ref->repr_size))
+        sl__writer_fail(writer, SL_E_INVALID_UTF8, "the type name or the repr of a ref is not valid UTF-8");
+    else if (body_fits(writer, ref->repr_size))
         sl__put_ref(writer, ref);
 }
 

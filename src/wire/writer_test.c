@@ -200,18 +200,21 @@ static void arrays_of_every_kind_come_back(void **state) {
 }
 
 static void refs_come_back(void **state) {
-    struct sl_ref ref = {UINT64_MAX, 2, 3, 4, "module.Type", 11}, got;
+    struct sl_ref ref = {UINT64_MAX, 2, 3, 4, "module.Type", 11, "Type(\xc3\xa9)", 8}, got;
     (void)state;
     sl_write_ref(&writer, &ref);
     assert_int_equal(sl_value_ref(testing_end(&writer), &got), SL_OK);
     assert_true(got.session == UINT64_MAX && got.object == 2 && got.worker == 3 && got.generation == 4);
     assert_int_equal(got.type_name_size, 11);
     assert_memory_equal(got.type_name, "module.Type", 11);
+    assert_int_equal(got.repr_size, 8);
+    assert_memory_equal(got.repr, "Type(\xc3\xa9)", 8);
     sl_writer_reset(&writer);
-    ref.type_name_size = 0;
+    ref.type_name_size = ref.repr_size = 0;
     sl_write_ref(&writer, &ref);
     assert_int_equal(sl_value_ref(testing_end(&writer), &got), SL_OK);
     assert_int_equal(got.type_name_size, 0);
+    assert_int_equal(got.repr_size, 0);
 }
 
 static void marks_come_back(void **state) {
@@ -259,7 +262,7 @@ static void expect_failure_(enum sl_code code, const char *word, int line) {
 
 static void misuse_is_named_and_the_first_error_sticks(void **state) {
     static const uint64_t one[] = {1}, huge[] = {UINT64_C(1) << 60, 16}, large[] = {(UINT64_C(1) << 30) + 1};
-    struct sl_ref ref = {0, 0, 0, 0, "\xff", 1};
+    struct sl_ref ref = {0, 0, 0, 0, "\xff", 1, NULL, 0};
     (void)state;
     EXPECT_FAILURE(SL_E_INVALID_ARGUMENT, "nothing was written");
     sl_write_nil(&writer), sl_write_nil(&writer);
@@ -310,6 +313,12 @@ static void misuse_is_named_and_the_first_error_sticks(void **state) {
     EXPECT_FAILURE(SL_E_INVALID_ARGUMENT, "ref");
     sl_write_ref(&writer, &ref);
     EXPECT_FAILURE(SL_E_INVALID_UTF8, "ref");
+    ref.type_name = "T", ref.repr = "\xff", ref.repr_size = 1;
+    sl_write_ref(&writer, &ref);
+    EXPECT_FAILURE(SL_E_INVALID_UTF8, "repr");
+    ref.type_name_size = UINT16_MAX + 1;
+    sl_write_ref(&writer, &ref);
+    EXPECT_FAILURE(SL_E_INVALID_ARGUMENT, "65535");
     sl_write_str(&writer, "\xff"), sl_write_timestamp(&writer, (struct sl_timestamp){0, 1000000000});
     EXPECT_FAILURE(SL_E_INVALID_UTF8, "not valid UTF-8");
 }

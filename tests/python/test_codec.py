@@ -292,13 +292,14 @@ def test_a_mark_inside_a_value_is_refused():
         slither.unpack(b"\x91" + slither.pack(slither.skip()))
 
 
-@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), texts)
-def test_refs_travel_as_they_are(session, number, worker, generation, name):
-    body = struct.pack("<QQII", session, number, worker, generation) + name.encode()
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), texts, texts)
+def test_refs_travel_as_they_are(session, number, worker, generation, name, shown):
+    body = struct.pack("<QQIIH", session, number, worker, generation, len(name.encode())) + name.encode() + shown.encode()
     packed = msgpack.packb(msgpack.ExtType(3, body))
     ref = slither.unpack(packed)
-    assert (ref.session, ref.object, ref.worker, ref.generation, ref.type_name) == (session, number, worker, generation, name)
-    assert slither.unpack(slither.pack(ref)) == ref
+    assert (ref.session, ref.object, ref.worker, ref.generation, ref.type_name, ref.repr) == (
+        session, number, worker, generation, name, shown)
+    assert slither.pack(ref) == packed and slither.unpack(slither.pack(ref)) == ref
     assert len({ref, slither.unpack(packed)}) == 1
 
 

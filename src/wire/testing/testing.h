@@ -169,7 +169,8 @@ static inline void testing_write_ext(struct sl_writer *writer, uint64_t *seed, u
                        elements);
     } else {
         size_t size = testing_text(seed, text, 4);
-        struct sl_ref ref = {testing_below(seed, 3), testing_below(seed, 3), testing_below(seed, 2), 1, text, size};
+        struct sl_ref ref = {
+            testing_below(seed, 3), testing_below(seed, 3), testing_below(seed, 2), 1, text, size, text, size};
         sl_write_ref(writer, &ref);
     }
 }

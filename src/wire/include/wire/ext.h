@@ -5,7 +5,7 @@
  *   ext -1  timestamp     u32 seconds | u64 nanoseconds << 34 + seconds | u32 nanoseconds, i64 seconds (big endian)
  *   ext  1  array         u8 dtype, u8 dim_count, u8 pad, u8 0, u64 shape[dim_count], pad bytes 0, elements
  *   ext  2  buffer array  u8 dtype, u8 dim_count, 6 bytes 0, u64 buffer id, u64 offset, u64 shape[dim_count]
- *   ext  3  ref           u64 session, u64 object, u32 worker, u32 generation, type name (UTF-8, to the end)
+ *   ext  3  ref           u64 session, u64 object, u32 worker, u32 generation, u16 type name size, type name, repr prefix (UTF-8, to the end)
  *   ext  4  mark          u8 kind, str text, the payload value of a route, and of an error if it has one
  *
  * `pad` puts the elements at a multiple of 8 from the start of the outermost value, which lies at a multiple of 8 in
@@ -24,7 +24,7 @@
 
 #define SL__EXT_ARRAY_HEAD 4
 #define SL__EXT_BUFFER_ARRAY_HEAD 24
-#define SL__EXT_REF_HEAD 24
+#define SL__EXT_REF_HEAD 26
 #define SL__ELEMENT_ALIGNMENT 8
 #define SL__NANOSECONDS_MAX UINT32_C(999999999)
 

@@ -148,6 +148,7 @@ void sl__write_buffer_array(struct sl_writer *writer, uint64_t id, uint64_t offs
 void sl__put_buffer_array(struct sl_writer *writer, uint64_t id, uint64_t offset, enum sl_dtype dtype,
                           uint32_t dim_count, const uint64_t *shape);
 
+/** A type name of at most 65535 bytes. */
 void sl__put_ref(struct sl_writer *writer, const struct sl_ref *ref);
 
 /**
