@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "plan.h"
+#include "draw.h"
 
 static const char *kind_name(const struct sl__node *node) {
     switch (node->stage.kind) {
@@ -18,10 +18,9 @@ static const char *kind_name(const struct sl__node *node) {
     return "router";
 }
 
-/* What tells a stage from others of its kind, in few words. */
-static void print_about(FILE *out, const struct sl__node *node, const char *gap) {
+void sl__draw_about(FILE *out, const struct sl__node *node) {
     const struct sl_stage *stage = &node->stage;
-    fprintf(out, "%s%s", gap, kind_name(node));
+    fprintf(out, "%s", kind_name(node));
     if (stage->kind == SL_STAGE_PYTHON) {
         fprintf(out, " %s, batch %u, in flight %u", stage->function, stage->batch_size, stage->max_in_flight);
     }
@@ -36,40 +35,45 @@ static void print_about(FILE *out, const struct sl__node *node, const char *gap)
     }
 }
 
-typedef void edge_fn(FILE *out, const struct sl_pipe *pipe, uint32_t from, sl__target to, const char *label);
-
-static void each_edge(FILE *out, const struct sl_pipe *pipe, uint32_t index, edge_fn *edge) {
+void sl__draw_edges(const struct sl_pipe *pipe, uint32_t index, sl__draw_edge_fn *edge, void *context) {
     const struct sl__node *node = &pipe->nodes[index];
     for (uint32_t i = 0; i < node->route_count; i++) {
         const struct sl_route *route = &node->stage.routes[i];
         bool rest = node->stage.kind == SL_STAGE_ROUTER && route->when == NULL;
-        edge(out, pipe, index, node->routes[i], route->note != NULL ? route->note : rest ? "otherwise" : "route");
+        edge(context, index, node->routes[i], route->note != NULL ? route->note : rest ? "otherwise" : "route");
     }
     if (node->stage.kind == SL_STAGE_ROUTER) {
         if (node->otherwise != SL__NOWHERE) {
-            edge(out, pipe, index, node->otherwise, "otherwise");
+            edge(context, index, node->otherwise, "otherwise");
         }
     } else {
-        edge(out, pipe, index, node->next, "");
+        edge(context, index, node->next, "");
     }
     if (node->on_error != SL__NOWHERE) {
-        edge(out, pipe, index, node->on_error, "on error");
+        edge(context, index, node->on_error, SL__DRAW_ON_ERROR);
     }
 }
 
-static void text_edge(FILE *out, const struct sl_pipe *pipe, uint32_t from, sl__target to, const char *label) {
+struct printer {
+    FILE *out;
+    const struct sl_pipe *pipe;
+};
+
+static void text_edge(void *context, uint32_t from, sl__target to, const char *label) {
+    const struct printer *printer = context;
     (void)from;
-    fprintf(out, "    %s %s%s%s%s\n", sl__target_is_output(to) ? "=>" : "->", sl__plan_target_name(pipe, to),
-            label[0] != '\0' ? "  (" : "", label, label[0] != '\0' ? ")" : "");
+    fprintf(printer->out, "    %s %s%s%s%s\n", sl__target_is_output(to) ? "=>" : "->",
+            sl__plan_target_name(printer->pipe, to), label[0] != '\0' ? "  (" : "", label, label[0] != '\0' ? ")" : "");
 }
 
 static void print_text(FILE *out, const struct sl_pipe *pipe) {
+    struct printer printer = {out, pipe};
     fprintf(out, "pipe %s\n", pipe->name);
     for (uint32_t i = 0; i < pipe->node_count; i++) {
-        fprintf(out, "  %s", pipe->nodes[i].stage.name);
-        print_about(out, &pipe->nodes[i], "  ");
+        fprintf(out, "  %s  ", pipe->nodes[i].stage.name);
+        sl__draw_about(out, &pipe->nodes[i]);
         fprintf(out, "\n");
-        each_edge(out, pipe, i, text_edge);
+        sl__draw_edges(pipe, i, text_edge, &printer);
     }
 }
 
@@ -82,8 +86,8 @@ static void print_quoted(FILE *out, const char *text) {
     }
 }
 
-static void dot_edge(FILE *out, const struct sl_pipe *pipe, uint32_t from, sl__target to, const char *label) {
-    (void)pipe;
+static void dot_edge(void *context, uint32_t from, sl__target to, const char *label) {
+    FILE *out = ((const struct printer *)context)->out;
     fprintf(out, "  s%u -> %s%u", from, sl__target_is_output(to) ? "o" : "s", sl__target_index(to));
     if (label[0] != '\0') {
         fprintf(out, " [label=\"");
@@ -94,6 +98,7 @@ static void dot_edge(FILE *out, const struct sl_pipe *pipe, uint32_t from, sl__t
 }
 
 static void print_dot(FILE *out, const struct sl_pipe *pipe) {
+    struct printer printer = {out, pipe};
     fprintf(out, "digraph \"%s\" {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n", pipe->name);
     fprintf(out, "  source [shape=circle, label=\"\", width=0.2];\n  source -> s0;\n");
     for (uint32_t i = 0; i < pipe->node_count; i++) {
@@ -104,13 +109,13 @@ static void print_dot(FILE *out, const struct sl_pipe *pipe) {
         size_t size = 0;
         FILE *text = open_memstream(&about, &size);
         if (text != NULL) {
-            print_about(text, node, "");
+            sl__draw_about(text, node);
             fclose(text);
             print_quoted(out, about);
             free(about);
         }
         fprintf(out, "\"];\n");
-        each_edge(out, pipe, i, dot_edge);
+        sl__draw_edges(pipe, i, dot_edge, &printer);
     }
     for (uint32_t i = 0; i < pipe->output_count; i++) {
         fprintf(out, "  o%u [shape=box, style=rounded, label=\"%s\"];\n", i, pipe->outputs[i]);
@@ -125,8 +130,19 @@ char *sl_pipe_draw(const struct sl_pipe *pipe, enum sl_pipe_picture picture) {
     if (out == NULL) {
         return NULL;
     }
-    (picture == SL_PIPE_PICTURE_DOT ? print_dot : print_text)(out, pipe);
-    if (fclose(out) != 0) {
+    bool drawn = true;
+    switch (picture) {
+    case SL_PIPE_PICTURE_DOT:
+        print_dot(out, pipe);
+        break;
+    case SL_PIPE_PICTURE_SVG:
+        drawn = sl__draw_svg(out, pipe);
+        break;
+    case SL_PIPE_PICTURE_TEXT:
+        print_text(out, pipe);
+        break;
+    }
+    if (fclose(out) != 0 || !drawn) {
         free(text);
         return NULL;
     }
