@@ -3,13 +3,10 @@
  * `slither call MODULE:FUNCTION [FILE|-]`: the items of an input through a Python function.
  *
  * Three threads: this one runs the dispatch, and with it the results; one reads and parses the input (input.c); one
- * takes signals (signals.c). What the signal thread may do depends on how far this one is, which is what `phase`
- * under its lock says.
+ * takes signals (phases.c).
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,26 +16,15 @@
 #include <slither/slither.h>
 
 #include "call_options.h"
+#include "call_report.h"
+#include "call_summary.h"
 #include "command.h"
 #include "console.h"
 #include "expression.h"
 #include "input.h"
-#include "report.h"
+#include "phases.h"
 #include "results.h"
-#include "signals.h"
 #include "status.h"
-#include "summary.h"
-
-/* Bad lines that are named on standard error; the others are counted. */
-#define BAD_LINES_SHOWN 10
-
-enum phase {
-    PHASE_OPENING,  /* not even the files are open: a signal ends the program here and now */
-    PHASE_STARTING, /* nothing was run: the same, but the report is written */
-    PHASE_RUNNING,  /* a signal drains, the next one cancels, the third one ends the program */
-    PHASE_CLOSING,  /* the rest is being written; the second signal does not wait for readers */
-    PHASE_CLEANING  /* all is said; a signal cuts the cleaning up short */
-};
 
 struct call {
     struct call_options options;
@@ -58,25 +44,8 @@ struct call {
     struct sl_error flush_error; /* what went wrong between two outcomes */
     struct sl_error cause;       /* what our own source or sink said when it ended the run */
     bool ran;
-    pthread_mutex_t mutex; /* guards `phase` and `status` */
-    enum phase phase;
-    int status;         /* what the program ends with, once it is cleaning up */
-    atomic_int signal;  /* that interrupted the run, or 0 */
-    atomic_int give_up; /* do not wait for whoever reads our output */
+    struct phases phases;
 };
-
-static const char *signal_name(int number) {
-    switch (number) {
-    case 0:
-        return NULL;
-    case SIGINT:
-        return "SIGINT";
-    case SIGTERM:
-        return "SIGTERM";
-    default:
-        return "SIGHUP";
-    }
-}
 
 /* ---- report ---- */
 
@@ -89,7 +58,7 @@ static struct call_report describe(struct call *call, int status, bool all) {
         .options = &call->options,
         .input = call->input,
         .results = &call->results,
-        .signal = signal_name(atomic_load(&call->signal)),
+        .signal = phases_signal_name(&call->phases),
         .status = status,
     };
     if (all) {
@@ -106,7 +75,7 @@ static void write_report(struct call *call, const struct call_report *report) {
         return;
     }
     struct sl_error error = SL_ERROR_INIT;
-    if (report_write(report, &call->report_output, &error) != SL_OK) {
+    if (call_report_write(report, &call->report_output, &error) != SL_OK) {
         console_message(CONSOLE_ERROR, "the report was not written: %s", error.message);
     }
     sl_error_finish(&error);
@@ -114,59 +83,21 @@ static void write_report(struct call *call, const struct call_report *report) {
 
 /* ---- signals ---- */
 
-/* In the signal thread. */
-static void take_signal(void *context, int number, unsigned count) {
+static void write_early(void *context) {
     struct call *call = context;
-    struct call_report report;
-    pthread_mutex_lock(&call->mutex);
-    switch (call->phase) {
-    case PHASE_OPENING:
-        _exit(STATUS_INTERRUPTED);
-    case PHASE_STARTING:
-        atomic_store(&call->signal, number);
-        console_stop();
-        console_message(CONSOLE_ERROR, "%s before the first item", signal_name(number));
-        report = describe(call, STATUS_INTERRUPTED, false);
-        write_report(call, &report);
-        _exit(STATUS_INTERRUPTED); /* the workers see that their host is gone, and go too */
-    case PHASE_RUNNING:
-        if (count >= 3) {
-            _exit(STATUS_INTERRUPTED);
-        }
-        atomic_store(&call->signal, number);
-        if (count == 1) {
-            sl_control_drain(call->control);
-            if (!call->options.quiet) {
-                console_message(CONSOLE_PLAIN, "%s: finishing what is in flight; once more to stop at once",
-                                signal_name(number));
-            }
-        } else {
-            atomic_store(&call->give_up, 1);
-            sl_control_cancel(call->control);
-            signals_nudge();
-        }
-        break;
-    case PHASE_CLOSING:
-        if (count >= 3) {
-            _exit(STATUS_INTERRUPTED);
-        }
-        if (count == 2) { /* the first one had nothing left to stop */
-            atomic_store(&call->signal, number);
-            atomic_store(&call->give_up, 1);
-            signals_nudge();
-        }
-        break;
-    case PHASE_CLEANING:
-        _exit(call->status);
-    }
-    pthread_mutex_unlock(&call->mutex);
+    struct call_report report = describe(call, STATUS_INTERRUPTED, false);
+    write_report(call, &report);
 }
 
-static void enter_phase(struct call *call, enum phase phase) {
-    pthread_mutex_lock(&call->mutex);
-    call->phase = phase;
-    pthread_mutex_unlock(&call->mutex);
+static void drain(void *context) {
+    sl_control_drain(((struct call *)context)->control);
 }
+
+static void cancel(void *context) {
+    sl_control_cancel(((struct call *)context)->control);
+}
+
+static const struct phase_actions phase_actions = {.write_early = write_early, .drain = drain, .cancel = cancel};
 
 /* ---- what the run calls back ---- */
 
@@ -205,7 +136,7 @@ static void on_progress(void *context, const struct sl_report *report) {
     struct progress progress = {
         .items = report->input,
         .ok = counts[SL_STATUS_OK],
-        .failed = counts[SL_STATUS_FAILED] + results->bad_lines,
+        .failed = counts[SL_STATUS_FAILED] + atomic_load(&results->errors.bad_lines),
         .skipped = counts[SL_STATUS_SKIPPED] + counts[SL_STATUS_ROUTED],
         .in_flight = report->input > settled ? report->input - settled : 0,
         .elapsed_ns = report->elapsed_ns,
@@ -217,24 +148,13 @@ static void on_progress(void *context, const struct sl_report *report) {
 
 static bool on_bad_line(void *context, const struct bad_line *bad) {
     struct call *call = context;
-    struct results *results = &call->results;
     bool halts = call->options.on_bad_input == BAD_INPUT_HALT;
     struct sl_error error = SL_ERROR_INIT;
-    if (results_bad_line(results, bad, &error) != SL_OK) {
+    if (error_log_bad_line(&call->results.errors, bad, halts, &error) != SL_OK) {
         sl_error_copy(&call->flush_error, &error);
         sl_control_drain(call->control);
     }
     sl_error_finish(&error);
-    if (!call->options.quiet && !halts && results->bad_lines <= BAD_LINES_SHOWN) {
-        console_message(CONSOLE_ERROR, "%s:%" PRIu64 ": %s", bad->input, bad->line, bad->problem);
-        if (results->bad_lines == BAD_LINES_SHOWN) {
-            console_message(CONSOLE_PLAIN, "further bad lines are counted%s",
-                            call->options.errors_path == NULL ? "; --errors FILE has all of them" : "");
-        }
-    }
-    if (bad->advice != NULL && (halts || !call->options.quiet)) {
-        console_message(CONSOLE_PLAIN, "%s", bad->advice);
-    }
     return !halts;
 }
 
@@ -305,10 +225,10 @@ static bool open_all(struct call *call, char *problem, size_t problem_size) {
     if (!results_open(&call->results, options, input_fd(call->input), problem, problem_size)) {
         return false;
     }
-    call->results.out.give_up = &call->give_up;
+    call->results.out.stop = &call->phases.stop;
     call->results.out.before_write = call->results.flush_each ? console_hide : NULL;
     return options->report_path == NULL ||
-           output_open(&call->report_output, options->report_path, input_fd(call->input), problem, problem_size);
+           output_open(&call->report_output, options->report_path, 0, input_fd(call->input), problem, problem_size);
 }
 
 static enum sl_code start_pool(struct call *call) {
@@ -389,10 +309,14 @@ static void set_dispatch_options(struct call *call, struct sl_strategy_functions
     dispatch->progress_context = call;
 }
 
+static void wake_run(void *control) {
+    sl_control_wake(control);
+}
+
 static enum sl_code run_items(struct call *call) {
     enum sl_code code = sl_control_create(&call->control, &call->error);
     if (code == SL_OK) {
-        code = input_start(call->input, call->control, &call->error);
+        code = input_start(call->input, wake_run, call->control, &call->error);
     }
     if (code != SL_OK) {
         return code;
@@ -408,7 +332,7 @@ static enum sl_code run_items(struct call *call) {
     console_start(call->options.progress, call->options.quiet != 0);
     console_show_host(!call->options.quiet);
     call->ran = true;
-    enter_phase(call, PHASE_RUNNING);
+    phases_enter(&call->phases, PHASE_RUNNING);
     code = sl_dispatch_run(call->pool, &dispatch, source, &sink, &call->report, &call->error);
     if ((code == SL_OK || code == SL_E_SINK) && call->cause.code != SL_OK) {
         sl_error_copy(&call->error, &call->cause); /* the file and the line, without the run's words around them */
@@ -431,7 +355,7 @@ static void close_outputs(struct call *call) {
 }
 
 static int exit_status(const struct call *call) {
-    if (atomic_load(&call->signal) != 0) {
+    if (phases_interrupted(&call->phases)) {
         return STATUS_INTERRUPTED;
     }
     if (call->results.out.reader_gone) {
@@ -442,7 +366,8 @@ static int exit_status(const struct call *call) {
     }
     uint64_t counts[SL_STATUS_COUNT];
     results_counts(&call->results, &call->report, counts);
-    return counts[SL_STATUS_FAILED] > 0 || call->results.bad_lines > 0 ? STATUS_ITEMS_FAILED : STATUS_OK;
+    return counts[SL_STATUS_FAILED] > 0 || atomic_load(&call->results.errors.bad_lines) > 0 ? STATUS_ITEMS_FAILED
+                                                                                            : STATUS_OK;
 }
 
 /* ---- the command ---- */
@@ -451,7 +376,7 @@ static void finish_call(struct call *call) {
     sl_pool_destroy(call->pool);
     sl_runtime_destroy(call->runtime);
     if (call->input != NULL && !input_stop(call->input)) {
-        _exit(call->status); /* all is written; what is left the reader still uses */
+        _exit(call->phases.status); /* all is written; what is left the reader still uses */
     }
     input_close(call->input);
     sl_control_destroy(call->control);
@@ -472,7 +397,7 @@ static int run_opened(struct call *call) {
     if (start_pool(call) == SL_OK) {
         (void)run_items(call);
     }
-    enter_phase(call, PHASE_CLOSING);
+    phases_enter(&call->phases, PHASE_CLOSING);
     console_stop();
     close_outputs(call);
     int status = exit_status(call);
@@ -481,11 +406,8 @@ static int run_opened(struct call *call) {
     }
     struct call_report report = describe(call, status, true);
     write_report(call, &report);
-    summary_print(&report);
-    pthread_mutex_lock(&call->mutex);
-    call->phase = PHASE_CLEANING;
-    call->status = status;
-    pthread_mutex_unlock(&call->mutex);
+    call_summary_print(&report);
+    phases_clean(&call->phases, status);
     return status;
 }
 
@@ -498,7 +420,6 @@ static int run_call(int argc, char **argv) {
         .error = SL_ERROR_INIT,
         .flush_error = SL_ERROR_INIT,
         .cause = SL_ERROR_INIT,
-        .mutex = PTHREAD_MUTEX_INITIALIZER,
     };
     char problem[EXPRESSION_PROBLEM_SIZE];
     int status = STATUS_OK;
@@ -511,7 +432,7 @@ static int run_call(int argc, char **argv) {
         status = usage_error(&call_command, "%s", problem);
         break;
     case OPTIONS_OK:
-        if (!signals_start(take_signal, &call)) {
+        if (!phases_start(&call.phases, &phase_actions, &call, &call.options.quiet)) {
             fprintf(stderr, "slither: cannot take signals: %s\n", strerror(errno));
             status = STATUS_HALTED;
         } else if (!open_all(&call, problem, sizeof(problem))) {
@@ -520,13 +441,13 @@ static int run_call(int argc, char **argv) {
             console_start(PROGRESS_OFF, call.options.quiet != 0);
             /* What keeps a pool from starting is the error that ends the program: once is enough. */
             console_show_host(call.options.verbose > 0);
-            enter_phase(&call, PHASE_STARTING);
+            phases_enter(&call.phases, PHASE_STARTING);
             status = run_opened(&call);
         }
         break;
     }
     finish_call(&call);
-    signals_stop();
+    phases_finish(&call.phases);
     return status;
 }
 

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +31,8 @@ struct input {
     bool is_terminal;
     uint64_t size;
     struct line_parser parser;
-    struct sl_control *control;
+    void (*wake)(void *context);
+    void *wake_context;
     pthread_t thread;
     bool thread_started;
 
@@ -52,8 +53,9 @@ struct input {
     /* Of the run alone. */
     struct chunk *current;
     size_t next_entry;
-    uint64_t position;
-    uint64_t line;
+    uint64_t skip_items;       /* still to be passed over */
+    _Atomic uint64_t position; /* looked at by others */
+    _Atomic uint64_t line;
     bool any_good;
 };
 
@@ -98,7 +100,7 @@ static void hand_on(struct input *input, struct chunk *chunk, enum reader_state 
     input->run_waits = false;
     pthread_mutex_unlock(&input->mutex);
     if (wake) {
-        sl_control_wake(input->control);
+        input->wake(input->wake_context);
     }
 }
 
@@ -121,6 +123,11 @@ static void *read_input(void *context) {
     struct line_reader reader;
     /* A read of a regular file never waits for long: it needs no poll in front of it. */
     line_reader_init(&reader, input->fd, input->is_regular ? -1 : input->stop_fd, input->options.line_max);
+    uint64_t skip_lines = input->options.skip_lines;
+    if (input->is_regular && input->options.skip_bytes > 0) {
+        line_reader_go_on(&reader, input->options.skip_bytes, input->options.skip_lines);
+        skip_lines = 0;
+    }
 
     struct chunk *chunk = NULL;
     for (;;) {
@@ -132,6 +139,9 @@ static void *read_input(void *context) {
         }
         struct line line;
         enum line_result result = line_reader_next(&reader, &line);
+        if (result == LINE_OK && line.number <= skip_lines) {
+            continue;
+        }
         if (result == LINE_OK) {
             if (!line_parser_add(&input->parser, chunk, &line)) {
                 fail(input, chunk, "out of memory", 0);
@@ -142,6 +152,13 @@ static void *read_input(void *context) {
                 chunk = NULL;
             }
             continue;
+        }
+        if (result == LINE_END && reader.line_number < skip_lines) {
+            char what[120];
+            snprintf(what, sizeof(what), "it has only %" PRIu64 " of the %" PRIu64 " lines that are to be passed over",
+                     reader.line_number, skip_lines);
+            fail(input, chunk, what, 0);
+            break;
         }
         if (result == LINE_END) {
             hand_on(input, chunk, READER_ENDED);
@@ -173,6 +190,32 @@ static void *read_input(void *context) {
 
 /* ---- opening and closing ---- */
 
+/* False: the file is not the one that was read before, as far as that can be seen. */
+static bool go_to(struct input *input, uint64_t start, char *problem, size_t problem_size) {
+    uint64_t skip = input->options.skip_bytes;
+    char last = '\n';
+    if (skip > input->size) {
+        snprintf(problem, problem_size,
+                 "%s has %" PRIu64 " bytes, and %" PRIu64 " are to be passed over: it is not what was read before",
+                 input->name, input->size, skip);
+        return false;
+    }
+    if (skip > 0 && skip < input->size &&
+        (pread(input->fd, &last, 1, (off_t)(start + skip - 1)) != 1 || last != '\n')) {
+        snprintf(problem, problem_size,
+                 "%s: no line ends at byte %" PRIu64 ", where line %" PRIu64 " ended before: it has been changed",
+                 input->name, skip, input->options.skip_lines);
+        return false;
+    }
+    if (lseek(input->fd, (off_t)(start + skip), SEEK_SET) < 0) {
+        snprintf(problem, problem_size, "cannot read %s: %s", input->name, strerror(errno));
+        return false;
+    }
+    input->position = skip;
+    input->line = input->options.skip_lines;
+    return true;
+}
+
 struct input *input_open(const struct input_options *options, char *problem, size_t problem_size) {
     const char *name = options->path != NULL ? options->path : "stdin";
     struct input *input = calloc(1, sizeof(*input));
@@ -180,7 +223,8 @@ struct input *input_open(const struct input_options *options, char *problem, siz
         snprintf(problem, problem_size, "out of memory");
         return NULL;
     }
-    *input = (struct input){.options = *options, .name = name, .fd = STDIN_FILENO, .stop_fd = -1};
+    *input = (struct input){
+        .options = *options, .name = name, .fd = STDIN_FILENO, .stop_fd = -1, .skip_items = options->skip_items};
     pthread_mutex_init(&input->mutex, NULL);
     pthread_cond_init(&input->room, NULL);
     line_parser_init(&input->parser);
@@ -211,6 +255,10 @@ struct input *input_open(const struct input_options *options, char *problem, siz
         off_t start = lseek(input->fd, 0, SEEK_CUR);
         if (start >= 0 && status.st_size > start) {
             input->size = (uint64_t)(status.st_size - start);
+        }
+        if (options->skip_bytes > 0 && !go_to(input, start > 0 ? (uint64_t)start : 0, problem, problem_size)) {
+            input_close(input);
+            return NULL;
         }
         (void)posix_fadvise(input->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     }
@@ -262,8 +310,9 @@ void input_close(struct input *input) {
     free(input);
 }
 
-enum sl_code input_start(struct input *input, struct sl_control *control, struct sl_error *error) {
-    input->control = control;
+enum sl_code input_start(struct input *input, void (*wake)(void *context), void *wake_context, struct sl_error *error) {
+    input->wake = wake;
+    input->wake_context = wake_context;
     int number = pthread_create(&input->thread, NULL, read_input, input);
     if (number != 0) {
         return sl_error_set(error, SL_E_SYSTEM, "cannot start the thread that reads %s: %s", input->name,
@@ -369,13 +418,23 @@ static enum sl_code next_item(void *context, struct sl_item *item, struct sl_err
             if (code == SL_E_AGAIN) {
                 input->options.idle(input->options.context);
             }
+            if (code == SL_E_END && input->skip_items > 0) {
+                return sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                                    "%s: it has only %" PRIu64 " of the %" PRIu64 " items that are to be passed over",
+                                    input->name, input->options.skip_items - input->skip_items,
+                                    input->options.skip_items);
+            }
             if (code != SL_OK) {
                 return code;
             }
         }
         const struct entry *entry = &input->current->entries[input->next_entry++];
-        input->position = entry->end_offset;
-        input->line = entry->line;
+        atomic_store_explicit(&input->position, entry->end_offset, memory_order_relaxed);
+        atomic_store_explicit(&input->line, entry->line, memory_order_relaxed);
+        if (input->skip_items > 0) {
+            input->skip_items -= entry->bad ? 0 : 1;
+            continue;
+        }
         if (entry->bad) {
             enum sl_code code = report_bad(input, entry, error);
             if (code != SL_OK) {

@@ -35,6 +35,13 @@ struct input_options {
     const char *path; /* NULL: standard input */
     size_t line_max;
     /*
+     * Where to go on: so many bytes and lines were dealt with, and then so many items are passed over, with the bad lines among them. What cannot be
+     * sought, like a pipe, has to begin at its beginning again; its lines are then passed over.
+     */
+    uint64_t skip_bytes;
+    uint64_t skip_lines;
+    uint64_t skip_items;
+    /*
      * Called by the thread that runs the dispatch, for each bad line in its place. False: the input ends there, with
      * an error.
      */
@@ -61,17 +68,17 @@ bool input_is_terminal(const struct input *input);
 int input_fd(const struct input *input);
 /* Bytes from where reading starts to the end, or 0 when that is not known. */
 uint64_t input_size(const struct input *input);
-/* Of those, the bytes of lines that the run has taken. */
+/* Of those, the bytes of lines that the run has taken. Any thread, as the next one. */
 uint64_t input_position(const struct input *input);
-/* The line that the run took last; 0: none. */
+/* The line that the run took last, from 1; 0: none. */
 uint64_t input_line(const struct input *input);
 
 /* The expressions are read off each item; to be set before input_start(), and to outlive the input. */
 struct line_parser *input_parser(struct input *input);
 /*
- * Starts the thread; it wakes the run through `control`, which must outlive the input, when there is something again.
+ * Starts the thread; it wakes the run with `wake`, whose context must outlive the input, when there is something again.
  */
-enum sl_code input_start(struct input *input, struct sl_control *control, struct sl_error *error);
+enum sl_code input_start(struct input *input, void (*wake)(void *context), void *wake_context, struct sl_error *error);
 
 struct sl_source input_source(struct input *input);
 /* Weight and key of the item that was taken last, for a strategy; context is the input. */

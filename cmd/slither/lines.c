@@ -18,6 +18,12 @@ void line_reader_init(struct line_reader *reader, int fd, int stop_fd, size_t li
     *reader = (struct line_reader){.fd = fd, .stop_fd = stop_fd, .line_max = line_max};
 }
 
+void line_reader_go_on(struct line_reader *reader, uint64_t offset, uint64_t line_number) {
+    reader->offset = offset;
+    reader->line_number = line_number;
+    reader->started = true; /* a byte order mark stands at the start only */
+}
+
 void line_reader_finish(struct line_reader *reader) {
     free(reader->buffer);
     reader->buffer = NULL;

@@ -47,6 +47,8 @@ enum line_result {
 };
 
 void line_reader_init(struct line_reader *reader, int fd, int stop_fd, size_t line_max);
+/* Before the first line: the stream is at this offset, and so many lines were given out before. */
+void line_reader_go_on(struct line_reader *reader, uint64_t offset, uint64_t line_number);
 void line_reader_finish(struct line_reader *reader);
 
 /* LINE_OK, LINE_MORE or LINE_END. Never blocks. */

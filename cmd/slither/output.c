@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +14,9 @@
 #define OUTPUT_SIZE ((size_t)128 << 10)
 
 bool output_init(struct output *output, int fd, const char *name) {
+    struct stat status;
     *output = (struct output){.fd = fd, .name = name, .buffer = malloc(OUTPUT_SIZE)};
+    output->may_wait = fstat(fd, &status) == 0 && !S_ISREG(status.st_mode);
     return output->buffer != NULL;
 }
 
@@ -24,7 +27,12 @@ bool is_same_file(int fd, int other) {
            a.st_ino == b.st_ino;
 }
 
-bool output_open(struct output *output, const char *path, int input_fd, char *problem, size_t problem_size) {
+static bool cut(int fd, uint64_t keep) {
+    return (keep == OUTPUT_KEEP || ftruncate(fd, (off_t)keep) == 0) && lseek(fd, 0, SEEK_END) >= 0;
+}
+
+bool output_open(struct output *output, const char *path, uint64_t keep, int input_fd, char *problem,
+                 size_t problem_size) {
     *output = (struct output){.fd = -1};
     if (strcmp(path, "-") == 0) {
         snprintf(problem, problem_size,
@@ -37,7 +45,7 @@ bool output_open(struct output *output, const char *path, int input_fd, char *pr
         snprintf(problem, problem_size, "cannot write %.200s: %s", path, strerror(errno));
     } else if (is_same_file(input_fd, fd)) {
         snprintf(problem, problem_size, "%.200s is the input: writing it would destroy what is still to be read", path);
-    } else if (S_ISREG(status.st_mode) && ftruncate(fd, 0) < 0) {
+    } else if (S_ISREG(status.st_mode) && !cut(fd, keep)) {
         snprintf(problem, problem_size, "cannot empty %.200s: %s", path, strerror(errno));
     } else if (!output_init(output, fd, path)) {
         snprintf(problem, problem_size, "out of memory");
@@ -70,8 +78,20 @@ static enum sl_code fail(struct output *output, int number, struct sl_error *err
     return SL_E_SYSTEM;
 }
 
-static bool given_up(const struct output *output) {
-    return output->give_up != NULL && atomic_load(output->give_up) != 0;
+/*
+ * As much as can be written without waiting, when somebody may say stop; else all of it. A pipe that poll finds writable has
+ * room for PIPE_BUF bytes.
+ */
+static ssize_t write_some(const struct output *output, const char *bytes, size_t size) {
+    if (output->stop == NULL || !output->may_wait) {
+        return write(output->fd, bytes, size);
+    }
+    struct pollfd fds[2] = {{.fd = output->fd, .events = POLLOUT}, {.fd = output->stop->fd, .events = POLLIN}};
+    if (poll(fds, 2, -1) < 0 || fds[0].revents == 0) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return write(output->fd, bytes, size < PIPE_BUF ? size : PIPE_BUF);
 }
 
 static enum sl_code write_all(struct output *output, const char *bytes, size_t size, struct sl_error *error) {
@@ -82,18 +102,18 @@ static enum sl_code write_all(struct output *output, const char *bytes, size_t s
         output->before_write();
     }
     while (size > 0) {
-        if (given_up(output)) {
+        if (output->may_wait && stop_said(output->stop)) {
             return fail(output, EINTR, error);
         }
-        ssize_t written = write(output->fd, bytes, size);
+        ssize_t written = write_some(output, bytes, size);
         if (written >= 0) {
             bytes += written;
             size -= (size_t)written;
-        } else if (errno == EAGAIN) {
+        } else if (errno == EAGAIN && output->stop == NULL) {
             /* Somebody shares the descriptor and made it non-blocking. */
             struct pollfd fds = {.fd = output->fd, .events = POLLOUT};
             (void)poll(&fds, 1, -1);
-        } else if (errno != EINTR) {
+        } else if (errno != EINTR && errno != EAGAIN) {
             return fail(output, errno, error);
         }
     }

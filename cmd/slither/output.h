@@ -3,11 +3,13 @@
 #ifndef SLITHER_CLI_OUTPUT_H
 #define SLITHER_CLI_OUTPUT_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <slither/error.h>
+
+#include "stop.h"
 
 struct output {
     int fd; /* -1: closed */
@@ -17,7 +19,8 @@ struct output {
     bool owns_fd;
     bool reader_gone;           /* EPIPE on standard output: nobody reads it any more */
     bool failed;                /* an error was reported; what follows is dropped */
-    const atomic_int *give_up;  /* not 0: a write that waits ends with `cancelled`; may be NULL */
+    bool may_wait;              /* no regular file: a write waits for its reader */
+    const struct stop *stop;    /* said: a write that waits ends with `cancelled`; may be NULL */
     void (*before_write)(void); /* for what shares a terminal with something else; may be NULL */
 };
 
@@ -25,11 +28,13 @@ struct output {
 bool output_init(struct output *output, int fd, const char *name);
 /* Whether both are one regular file: reading the one would never end while the other is written. */
 bool is_same_file(int fd, int other);
+#define OUTPUT_KEEP UINT64_MAX /* all that the file holds */
 /*
- * A file, made or emptied. A file that is the open `input_fd` is refused, because emptying it would destroy what is
+ * A file, made where there is none, cut to its first `keep` bytes; lines go behind them. A file that is the open `input_fd` is refused, because emptying it would destroy what is
  * still to be read. False: `problem` says why.
  */
-bool output_open(struct output *output, const char *path, int input_fd, char *problem, size_t problem_size);
+bool output_open(struct output *output, const char *path, uint64_t keep, int input_fd, char *problem,
+                 size_t problem_size);
 
 /*
  * One line; the newline is added. Blocks when the buffer is full.

@@ -1,28 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The report of `slither call` as JSON. */
+/* What the reports of all commands that run items have in common. */
 #ifndef SLITHER_CLI_REPORT_H
 #define SLITHER_CLI_REPORT_H
 
-#include <slither/dispatch.h>
 #include <slither/pool.h>
 
-#include "input.h"
-#include "output.h"
-#include "results.h"
+#include "printer.h"
 
-struct call_report {
-    const struct call_options *options;
-    const struct input *input;
-    const struct results *results;
-    const struct sl_report *dispatch; /* NULL when no run began */
-    const struct sl_pool_stats *pool; /* NULL when there was no pool */
-    const char *python;               /* or NULL */
-    const struct sl_error *error;     /* what ended the run, or NULL */
-    const char *signal;               /* name of the signal that interrupted it, or NULL */
-    int status;
-};
-
-/* Writes it and closes the output. */
-enum sl_code report_write(const struct call_report *report, struct output *output, struct sl_error *error);
+/* The name of an exit status in a report. */
+const char *report_outcome(int status);
+/* A pool as a map. `python` may be NULL. */
+void report_write_pool(struct sl_writer *writer, const struct sl_pool_stats *stats, const char *python);
 
 #endif

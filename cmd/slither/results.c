@@ -7,17 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <slither/death.h>
-
-#include "console.h"
-
 bool results_open(struct results *results, const struct call_options *options, int input_fd, char *problem,
                   size_t problem_size) {
-    *results = (struct results){.options = options, .out = {.fd = -1}, .errors = {.fd = -1}};
-    sl_writer_init(&results->writer, NULL);
+    *results = (struct results){.options = options, .out = {.fd = -1}};
+    printer_init(&results->printer);
     results->flush_each = isatty(STDOUT_FILENO) == 1;
-    if (options->errors_path != NULL &&
-        !output_open(&results->errors, options->errors_path, input_fd, problem, problem_size)) {
+    if (!error_log_open(&results->errors, options->errors_path, false, options->quiet != 0, input_fd, problem,
+                        problem_size)) {
         return false;
     }
     if (options->route_count > 0) {
@@ -33,7 +29,7 @@ bool results_open(struct results *results, const struct call_options *options, i
         return false;
     }
     for (size_t i = 0; i < options->route_count; i++) {
-        if (!output_open(&results->routes[i], options->routes[i].path, input_fd, problem, problem_size)) {
+        if (!output_open(&results->routes[i], options->routes[i].path, 0, input_fd, problem, problem_size)) {
             return false;
         }
     }
@@ -45,8 +41,8 @@ static enum sl_code for_outputs(struct results *results, enum sl_code (*each)(st
                                 struct sl_error *error) {
     enum sl_code first = SL_OK;
     size_t route_count = results->routes != NULL ? results->options->route_count : 0;
-    for (size_t i = 0; i < 2 + route_count; i++) {
-        struct output *output = i == 0 ? &results->out : i == 1 ? &results->errors : &results->routes[i - 2];
+    for (size_t i = 0; i < 1 + route_count; i++) {
+        struct output *output = i == 0 ? &results->out : &results->routes[i - 1];
         if (output->buffer != NULL) {
             enum sl_code code = each(output, first == SL_OK ? error : NULL);
             first = first == SL_OK ? code : first;
@@ -56,19 +52,22 @@ static enum sl_code for_outputs(struct results *results, enum sl_code (*each)(st
 }
 
 enum sl_code results_flush(struct results *results, struct sl_error *error) {
-    return for_outputs(results, output_flush, error);
+    enum sl_code first = for_outputs(results, output_flush, error);
+    enum sl_code code = error_log_flush(&results->errors, first == SL_OK ? error : NULL);
+    return first == SL_OK ? code : first;
 }
 
 enum sl_code results_close(struct results *results, struct sl_error *error) {
-    return for_outputs(results, output_close, error);
+    enum sl_code first = for_outputs(results, output_close, error);
+    enum sl_code code = error_log_close(&results->errors, first == SL_OK ? error : NULL);
+    return first == SL_OK ? code : first;
 }
 
 void results_finish(struct results *results) {
     (void)results_close(results, NULL);
     free(results->routes);
-    free(results->text);
-    sl_writer_finish(&results->writer);
-    failures_finish(&results->failures);
+    printer_finish(&results->printer);
+    error_log_finish(&results->errors);
     *results = (struct results){0};
 }
 
@@ -89,45 +88,6 @@ void results_counts(const struct results *results, const struct sl_report *repor
 
 /* ---- values ---- */
 
-void write_error(struct sl_writer *writer, const struct sl_error *error) {
-    if (error == NULL) {
-        sl_write_nil(writer);
-        return;
-    }
-    bool has_worker = error->worker != UINT32_MAX;
-    uint32_t count = 2u + (error->traceback != NULL) + (error->exit_status >= 0) + (error->term_signal > 0) +
-                     (error->stderr_tail != NULL) + has_worker + (error->death != NULL);
-    sl_write_map(writer, count);
-    sl_write_str(writer, "kind");
-    sl_write_str(writer, sl_code_name(error->code));
-    sl_write_str(writer, "message");
-    sl_write_str(writer, error->message);
-    if (error->traceback != NULL) {
-        sl_write_str(writer, "traceback");
-        sl_write_str(writer, error->traceback);
-    }
-    if (error->exit_status >= 0) {
-        sl_write_str(writer, "exit_status");
-        sl_write_int(writer, error->exit_status);
-    }
-    if (error->term_signal > 0) {
-        sl_write_str(writer, "signal");
-        sl_write_int(writer, error->term_signal);
-    }
-    if (error->stderr_tail != NULL) {
-        sl_write_str(writer, "stderr");
-        sl_write_str(writer, error->stderr_tail);
-    }
-    if (has_worker) {
-        sl_write_str(writer, "worker");
-        sl_write_uint(writer, error->worker);
-    }
-    if (error->death != NULL) {
-        sl_write_str(writer, "death");
-        sl_death_write(error->death, writer);
-    }
-}
-
 /* The id that --id gave, else the number of the line. */
 static void write_id(struct sl_writer *writer, const struct sl_outcome *outcome) {
     struct sl_value id;
@@ -138,103 +98,8 @@ static void write_id(struct sl_writer *writer, const struct sl_outcome *outcome)
     }
 }
 
-static enum sl_code print(struct results *results, struct sl_value value, uint32_t flags, size_t *size,
-                          struct sl_error *error) {
-    return sl_json_print(value, flags, &results->text, &results->text_capacity, size, error);
-}
-
-/* What was built with the writer, as a line. */
-static enum sl_code put_built(struct results *results, struct output *output, uint32_t flags, struct sl_error *error) {
-    struct sl_value value;
-    size_t size;
-    enum sl_code code = sl_writer_end(&results->writer, &value, error);
-    if (code == SL_OK) {
-        code = print(results, value, flags, &size, error);
-    }
-    return code == SL_OK ? output_line(output, results->text, size, error) : code;
-}
-
 static uint32_t result_flags(const struct results *results) {
     return results->options->nan == NAN_NULL ? SL_JSON_NAN_AS_NULL : 0;
-}
-
-/* ---- error file ---- */
-
-/* {"id", "line", "status", "kind", "message", ..., "input"}: the error's members lie beside the item's. */
-static enum sl_code put_error(struct results *results, const struct sl_outcome *outcome, const struct sl_error *failure,
-                              enum sl_status status, struct sl_error *error) {
-    struct sl_writer *writer = &results->writer;
-    bool has_input = outcome->input.size > 0;
-    struct sl_writer members;
-    struct sl_value member_map;
-    struct sl_iter iter;
-    uint32_t member_count = 0;
-
-    sl_writer_init(&members, NULL);
-    write_error(&members, failure);
-    enum sl_code code = sl_writer_end(&members, &member_map, error);
-    if (code == SL_OK) {
-        code = sl_value_count(member_map, &member_count);
-    }
-    if (code == SL_OK) {
-        code = sl_iter_init(&iter, member_map);
-    }
-    if (code == SL_OK) {
-        sl_writer_reset(writer);
-        sl_write_map(writer, 4 + member_count + has_input);
-        sl_write_str(writer, "id");
-        write_id(writer, outcome);
-        sl_write_str(writer, "line");
-        sl_write_uint(writer, outcome->id);
-        sl_write_str(writer, "status");
-        sl_write_str(writer, sl_status_name(status));
-        sl_write_str(writer, "attempts");
-        sl_write_uint(writer, outcome->attempts);
-        for (struct sl_value key, value; sl_iter_next(&iter, &key, &value);) {
-            sl_write_value(writer, key);
-            sl_write_value(writer, value);
-        }
-        if (has_input) {
-            sl_write_str(writer, "input");
-            sl_write_value(writer, outcome->input);
-        }
-        code = put_built(results, &results->errors, SL_JSON_NAN_AS_NULL, error);
-    }
-    sl_writer_finish(&members);
-    return code;
-}
-
-enum sl_code results_bad_line(struct results *results, const struct bad_line *bad, struct sl_error *error) {
-    results->bad_lines++;
-    if (results->errors.buffer == NULL) {
-        return SL_OK;
-    }
-    struct sl_writer *writer = &results->writer;
-    sl_writer_reset(writer);
-    sl_write_map(writer, 6);
-    sl_write_str(writer, "id");
-    sl_write_nil(writer);
-    sl_write_str(writer, "line");
-    sl_write_uint(writer, bad->line);
-    sl_write_str(writer, "status");
-    sl_write_str(writer, "bad_input");
-    sl_write_str(writer, "kind");
-    sl_write_str(writer, sl_code_name(bad->code));
-    sl_write_str(writer, "message");
-    sl_write_str(writer, bad->problem);
-    sl_write_str(writer, "text");
-    /* The start of a line that may be anything; what is not UTF-8 shows as bytes. */
-    struct sl_writer probe;
-    struct sl_value text;
-    sl_writer_init(&probe, NULL);
-    sl_write_strn(&probe, bad->text, bad->text_size);
-    if (sl_writer_end(&probe, &text, NULL) == SL_OK) {
-        sl_write_value(writer, text);
-    } else {
-        sl_write_bytes(writer, bad->text, bad->text_size);
-    }
-    sl_writer_finish(&probe);
-    return put_built(results, &results->errors, 0, error);
 }
 
 /* ---- the sink ---- */
@@ -242,7 +107,7 @@ enum sl_code results_bad_line(struct results *results, const struct bad_line *ba
 /* {"id", "status", ...} for --with-id. `failure` is what the item failed with. */
 static enum sl_code put_wrapped(struct results *results, const struct sl_outcome *outcome, enum sl_status status,
                                 const struct sl_error *failure, struct sl_error *error) {
-    struct sl_writer *writer = &results->writer;
+    struct sl_writer *writer = &results->printer.writer;
     struct sl_value meta;
     bool has_meta = outcome->meta.size > 0 && sl_value_get(outcome->meta, "meta", &meta) == SL_OK;
     bool has_value = status == SL_STATUS_OK || (status == SL_STATUS_ROUTED && outcome->value.size > 0);
@@ -271,16 +136,14 @@ static enum sl_code put_wrapped(struct results *results, const struct sl_outcome
         sl_write_str(writer, "meta");
         sl_write_value(writer, meta);
     }
-    return put_built(results, &results->out, result_flags(results), error);
+    return printer_put_built(&results->printer, &results->out, result_flags(results), error);
 }
 
 static enum sl_code put_ok(struct results *results, const struct sl_outcome *outcome, struct sl_error *error) {
     if (results->options->with_id) {
         return put_wrapped(results, outcome, SL_STATUS_OK, NULL, error);
     }
-    size_t size;
-    enum sl_code code = print(results, outcome->value, result_flags(results), &size, error);
-    return code == SL_OK ? output_line(&results->out, results->text, size, error) : code;
+    return printer_put(&results->printer, &results->out, outcome->value, result_flags(results), error);
 }
 
 static enum sl_code put_routed(struct results *results, const struct sl_outcome *outcome, struct sl_error *error) {
@@ -291,9 +154,7 @@ static enum sl_code put_routed(struct results *results, const struct sl_outcome 
         }
         static const uint8_t nil[] = {0xc0};
         struct sl_value value = outcome->value.size > 0 ? outcome->value : (struct sl_value){nil, sizeof(nil)};
-        size_t size;
-        enum sl_code code = print(results, value, result_flags(results), &size, error);
-        return code == SL_OK ? output_line(&results->routes[i], results->text, size, error) : code;
+        return printer_put(&results->printer, &results->routes[i], value, result_flags(results), error);
     }
     results->unrouted++;
     return SL_OK;
@@ -301,17 +162,16 @@ static enum sl_code put_routed(struct results *results, const struct sl_outcome 
 
 static enum sl_code put_failed(struct results *results, const struct sl_outcome *outcome, enum sl_status status,
                                const struct sl_error *failure, struct sl_error *error) {
-    static const struct sl_error unknown = SL_ERROR_INIT;
-    enum sl_code code = SL_OK;
-    if (failure == NULL) {
-        failure = &unknown;
+    struct failed_item item = {.line = outcome->id,
+                               .status = status,
+                               .has_attempts = true,
+                               .attempts = outcome->attempts,
+                               .failure = failure,
+                               .input = outcome->input};
+    if (outcome->meta.size == 0 || sl_value_get(outcome->meta, "id", &item.id) != SL_OK) {
+        item.id = (struct sl_value){NULL, 0};
     }
-    if (status == SL_STATUS_FAILED) {
-        failures_add(&results->failures, failure, outcome->id);
-    }
-    if (results->errors.buffer != NULL) {
-        code = put_error(results, outcome, failure, status, error);
-    }
+    enum sl_code code = error_log_item(&results->errors, &item, error);
     if (code == SL_OK && results->options->with_id) {
         code = put_wrapped(results, outcome, status, failure, error);
     }

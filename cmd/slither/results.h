@@ -12,25 +12,20 @@
 #include <slither/dispatch.h>
 
 #include "call_options.h"
-#include "failures.h"
+#include "error_log.h"
 #include "input.h"
 #include "output.h"
 
 struct results {
     const struct call_options *options;
     struct output out;
-    struct output errors;  /* zeroed: none */
+    struct error_log errors;
     struct output *routes; /* one for each --route */
     bool flush_each;       /* somebody watches */
 
     uint64_t unprintable[SL_STATUS_COUNT]; /* for the run they were that; without a JSON form they are failed */
-    uint64_t bad_lines;
-    uint64_t unrouted; /* routed to a name that has no --route */
-    struct failures failures;
-
-    struct sl_writer writer;
-    char *text;
-    size_t text_capacity;
+    uint64_t unrouted;                     /* routed to a name that has no --route */
+    struct printer printer;
 };
 
 /* Opens what the options name. False: `problem` says what is wrong; results_finish() in either case. */
@@ -42,14 +37,8 @@ enum sl_code results_close(struct results *results, struct sl_error *error);
 void results_finish(struct results *results);
 
 struct sl_sink results_sink(struct results *results);
-/* A line that is no item: counted, and written to the errors. */
-enum sl_code results_bad_line(struct results *results, const struct bad_line *bad, struct sl_error *error);
 /* The run's counts, but what could not be printed is failed. They add up to the run's input as its own do. */
 void results_counts(const struct results *results, const struct sl_report *report, uint64_t counts[SL_STATUS_COUNT]);
 /* Items that were ok, or routed, until they were to be printed. */
 uint64_t results_unprintable(const struct results *results);
-
-/* An error as a map, as the error file and the report show it; `error` may be NULL. */
-void write_error(struct sl_writer *writer, const struct sl_error *error);
-
 #endif

@@ -4,16 +4,14 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 
 /* Tells the signal thread to end; never sent by anybody else on purpose. */
 #define SIGNAL_STOP SIGUSR2
-/* Does nothing but end a system call. */
-#define SIGNAL_NUDGE SIGUSR1
 
 static struct {
     pthread_t thread;
-    pthread_t starter;
     sigset_t set;
     signal_fn *taken;
     void *context;
@@ -21,13 +19,8 @@ static struct {
     bool started;
 } signals;
 
-static void ignore_nudge(int number) {
-    (void)number;
-}
-
 static void *take_signals(void *unused) {
     (void)unused;
-    unsigned count = 0;
     for (;;) {
         int number = 0;
         if (sigwait(&signals.set, &number) != 0) {
@@ -37,7 +30,7 @@ static void *take_signals(void *unused) {
             return NULL;
         }
         if (number != SIGNAL_STOP) {
-            signals.taken(signals.context, number, ++count);
+            signals.taken(signals.context, number);
         }
     }
 }
@@ -45,7 +38,6 @@ static void *take_signals(void *unused) {
 bool signals_start(signal_fn *taken, void *context) {
     signals.taken = taken;
     signals.context = context;
-    signals.starter = pthread_self();
     sigemptyset(&signals.set);
     sigaddset(&signals.set, SIGNAL_STOP);
     static const int wanted[] = {SIGINT, SIGTERM, SIGHUP};
@@ -64,13 +56,7 @@ bool signals_start(signal_fn *taken, void *context) {
         }
         sigaddset(&signals.set, wanted[i]);
     }
-    /* No SA_RESTART: ending the call is its purpose. */
-    struct sigaction nudge = {.sa_handler = ignore_nudge};
-    sigemptyset(&nudge.sa_mask);
     int number;
-    if (sigaction(SIGNAL_NUDGE, &nudge, NULL) < 0) {
-        return false;
-    }
     if ((number = pthread_sigmask(SIG_BLOCK, &signals.set, NULL)) != 0 ||
         (number = pthread_create(&signals.thread, NULL, take_signals, NULL)) != 0) {
         errno = number;
@@ -87,8 +73,4 @@ void signals_stop(void) {
         pthread_join(signals.thread, NULL);
         signals.started = false;
     }
-}
-
-void signals_nudge(void) {
-    pthread_kill(signals.starter, SIGNAL_NUDGE);
 }

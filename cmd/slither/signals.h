@@ -6,11 +6,10 @@
 #ifndef SLITHER_CLI_SIGNALS_H
 #define SLITHER_CLI_SIGNALS_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 
-/* Called in the signal thread: the `count`th signal, from 1. */
-typedef void signal_fn(void *context, int number, unsigned count);
+/* Called in the signal thread. */
+typedef void signal_fn(void *context, int number);
 
 /*
  * Blocks the signals in this thread, and so in all that it starts, and starts the thread that takes them. Call it
@@ -19,7 +18,5 @@ typedef void signal_fn(void *context, int number, unsigned count);
 bool signals_start(signal_fn *taken, void *context);
 /* No signal is taken any more; those that come stay pending. */
 void signals_stop(void);
-/* Ends a blocking system call of the thread that called signals_start() with EINTR. */
-void signals_nudge(void);
 
 #endif

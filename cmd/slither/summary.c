@@ -2,76 +2,30 @@
 #include "summary.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 #include "console.h"
 #include "units.h"
 
-/* What ended the run. `known`: its traceback was shown among the failures. */
-static void print_error(const struct sl_error *error, bool known) {
+void summary_print_error(const struct sl_error *error, bool known) {
     console_message(CONSOLE_ERROR, "%s", error->message[0] != '\0' ? error->message : sl_code_text(error->code));
     if (error->traceback != NULL && !known) {
         console_text(error->traceback);
     }
 }
 
-static const char *plural(uint64_t count) {
+bool summary_is_news(const struct sl_error *error, bool interrupted) {
+    return error != NULL && error->code != SL_E_END && !(error->code == SL_E_CANCELLED && interrupted);
+}
+
+const char *plural(uint64_t count) {
     return count == 1 ? "" : "s";
 }
 
-static void print_counts(const struct results *results, const struct sl_report *dispatch) {
-    static const enum sl_status order[] = {SL_STATUS_OK, SL_STATUS_FAILED, SL_STATUS_SKIPPED, SL_STATUS_ROUTED,
-                                           SL_STATUS_CANCELLED};
-    uint64_t counts[SL_STATUS_COUNT];
-    char text[240] = "";
-    size_t used = 0;
-    results_counts(results, dispatch, counts);
-    for (size_t i = 0; i < SL_STATUS_COUNT; i++) {
-        uint64_t count = counts[order[i]];
-        if (count > 0 || order[i] == SL_STATUS_OK) {
-            used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%" PRIu64 " %s", used == 0 ? "" : ", ", count,
-                                     sl_status_name(order[i]));
-        }
-    }
-    if (results->bad_lines > 0) {
-        snprintf(text + used, sizeof(text) - used, ", %" PRIu64 " bad input line%s", results->bad_lines,
-                 plural(results->bad_lines));
-    }
+void summary_print_line(uint64_t items, uint64_t elapsed_ns, const char *text) {
     char elapsed[UNIT_TEXT_SIZE];
     char rate[UNIT_TEXT_SIZE];
-    double seconds = (double)dispatch->elapsed_ns / 1e9;
-    format_duration(dispatch->elapsed_ns, elapsed);
-    format_short(seconds > 0 ? (double)dispatch->input / seconds : 0, rate);
-    console_message(CONSOLE_PLAIN, "%" PRIu64 " item%s in %s (%s/s): %s", dispatch->input, plural(dispatch->input),
-                    elapsed, rate, text);
-}
-
-void summary_print(const struct call_report *report) {
-    const struct results *results = report->results;
-    const struct sl_report *dispatch = report->dispatch;
-    const struct sl_error *error = report->error;
-    bool quiet = report->options->quiet != 0;
-    if (!quiet && dispatch != NULL) {
-        failures_print(&results->failures);
-    }
-    /* That it was cancelled is no news to who sent the signal, nor that nobody reads to who stopped reading. */
-    if (error != NULL && error->code != SL_E_END && !(error->code == SL_E_CANCELLED && report->signal != NULL)) {
-        print_error(error, !quiet && results->failures.group_count > 0);
-    }
-    if (quiet || dispatch == NULL || results->out.reader_gone) {
-        return;
-    }
-    if (results->unrouted > 0 && !report->options->with_id) {
-        console_message(CONSOLE_PLAIN,
-                        "%" PRIu64 " routed to names without --route NAME=FILE: their payloads were not kept",
-                        results->unrouted);
-    }
-    if (dispatch->worker_death_count > 0) {
-        console_message(CONSOLE_PLAIN, "%" PRIu64 " worker%s died and %s restarted", dispatch->worker_death_count,
-                        plural(dispatch->worker_death_count), dispatch->worker_death_count == 1 ? "was" : "were");
-    }
-    if (report->signal != NULL) {
-        console_message(CONSOLE_PLAIN, "interrupted after line %" PRIu64, input_line(report->input));
-    }
-    print_counts(results, dispatch);
+    double seconds = (double)elapsed_ns / 1e9;
+    format_duration(elapsed_ns, elapsed);
+    format_short(seconds > 0 ? (double)items / seconds : 0, rate);
+    console_message(CONSOLE_PLAIN, "%" PRIu64 " item%s in %s (%s/s): %s", items, plural(items), elapsed, rate, text);
 }
