@@ -5,12 +5,12 @@
 
 #include <sys/types.h>
 
+#include "base/table.h"
 #include "block.h"
 #include "lane/buffer.h"
 #include "lane/lane.h"
 #include "segment.h"
 #include "space.h"
-#include "table.h"
 
 /* A request that was published and not retired. */
 struct sl__sent {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ids (never 0) to pointers: open addressing, at most half full. A zeroed table is empty. */
-#ifndef SLITHER_LANE_TABLE_H
-#define SLITHER_LANE_TABLE_H
+#ifndef SL_BASE_TABLE_H
+#define SL_BASE_TABLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

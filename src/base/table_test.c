@@ -1,9 +1,32 @@
 /* SPDX-License-Identifier: MIT */
-#include "pair_test.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-#include "table.h"
+#include <cmocka.h>
+
+#include "base/table.h"
 
 #define IDS 300
+#define HIGH_BIT ((uint64_t)1 << 63)
+
+/* A generator of repeatable noise (xorshift). */
+static uint64_t noise(uint64_t *state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+static uint64_t noise_seed(void) {
+    const char *given = getenv("SLITHER_TEST_SEED");
+    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : 20240611u;
+    printf("seed %llu (set SLITHER_TEST_SEED for another)\n", (unsigned long long)seed);
+    return seed | 1;
+}
 
 static void random_use_agrees_with_an_array(void **state) {
     (void)state;
@@ -16,7 +39,7 @@ static void random_use_agrees_with_an_array(void **state) {
     assert_null(sl__table_remove(&table, 1));
     for (int i = 0; i < 300000; i++) {
         uint64_t small = 1 + noise(&random) % IDS;
-        uint64_t id = small % 3 == 0 ? small | SL__BLOCK_ID_BIT : small * 0x100000001u;
+        uint64_t id = small % 3 == 0 ? small | HIGH_BIT : small * 0x100000001u;
         switch (noise(&random) % 3) {
         case 0:
             if (!there[small]) {
