@@ -58,7 +58,7 @@ static void serve(struct sl__lane *lane) {
             _exit(0);
         }
         memory[0] = 0xc0;
-        if (sl__lane_reply_commit(lane, SL_OK, 1, 1, NULL) != SL_OK) {
+        if (sl__lane_reply_commit(lane, SL_OK, 1, 1, 0, NULL) != SL_OK) {
             _exit(0);
         }
     }

@@ -22,7 +22,8 @@ if _missing is None:
         _missing = _unloadable(_reason)
 
 __all__ = ["Array", "Failure", "Mark", "NotSerializable", "Ref", "ViewError", "ViewTimeout", "error", "host", "pack", "route",
-           "skip", "snapshot", "store", "unpack", "view", "view_many"]
+           "checkpoint", "on_session_checkpoint", "on_session_close", "on_session_restore", "session", "skip", "snapshot", "store", "unpack",
+           "view", "view_many"]
 
 
 def store(name, store="store", path=None):
@@ -37,6 +38,54 @@ def store(name, store="store", path=None):
     """
     from slither._stores import Store
     return Store(name, store, path)
+
+
+def session():
+    """The session of the call that runs: a namespace that lives as long as the session does.
+
+        model = slither.session().get_or_create("model", load)
+
+    Names are attributes and keys: session.model, session["model"]. It is that of the function which the host has called, and of what that awaits or
+    leaves running. Another thread has none unless it says `with session:`. Raises slither.Failure where there is none.
+    """
+    from slither import _native
+    return _native.session_get()
+
+
+def on_session_close(function, *arguments, **keywords):
+    """Has function(*arguments, **keywords) called when the session ends; the last one that was registered comes first.
+
+    In a function, the session is that of the call that runs. In the body of a module (as a decorator, for example): every session that has had
+    anything in this worker. slither.session() gives it there. What a hook raises goes to the worker's log. Returns the function.
+    """
+    import sys
+    from slither import _sessions
+    return _sessions.on_session_close(sys._getframe(1), function, arguments, keywords)
+
+
+def on_session_checkpoint(function=None, every=None):
+    """@slither.on_session_checkpoint, or with (every=N): a function of the module that gives what another worker needs to go on.
+
+    It is called with each session that has something here, when the worker stops in order (it is recycled, the pool shrinks), when checkpoint() is
+    called, and after every N batches of a session, the smallest N of all hooks. What it returns must be able to travel; None: nothing to keep. The
+    function with @slither.on_session_restore of the same module gets it.
+    """
+    if function is None:
+        return lambda function: on_session_checkpoint(function, every)
+    from slither import _sessions
+    return _sessions.on_session_checkpoint(function, every)
+
+
+def on_session_restore(function):
+    """@slither.on_session_restore: a function(session, value) of the module that brings back what the checkpoint hook gave, in another worker."""
+    from slither import _sessions
+    return _sessions.on_session_restore(function)
+
+
+def checkpoint():
+    """Makes a checkpoint of the session now, in the place of the one before. Returns whether the hooks had anything to keep."""
+    from slither import _sessions
+    return _sessions.checkpoint_now()
 
 
 def snapshot():

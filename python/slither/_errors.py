@@ -12,6 +12,14 @@ TRACEBACK_MAX = 32768  # characters of a traceback; its end is kept, because tha
 PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
+class Told(Failure):
+    """A failure whose text says it all; the cause, when there is one, is the exception behind it."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code = code
+
+
 def describe(exception, item):
     """What the host is told: name of the error code, map of details, one line. `item` is the index of the one concerned, or None.
 
@@ -32,6 +40,8 @@ def classify(exception):
     """Code, message, and the exception whose traceback helps (or None)."""
     if isinstance(exception, Unresolved):
         return exception.code, "%s; the interpreter is %s" % (exception.reason, sys.executable), exception.__cause__
+    if isinstance(exception, Told):
+        return exception.code, text_of(exception), exception.__cause__
     # The extension raises these outside of any frame. With a frame they come from a call of the user's, to slither.pack() for example.
     if exception.__traceback__ is None:
         if isinstance(exception, NotSerializable):

@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 
-from slither._native import Failure
+from slither._native import Failure, session_here
 
 CO_COROUTINE = 0x80
 
@@ -93,13 +93,17 @@ _runner = None
 
 
 def run_to_end(function):
-    """Makes an async function callable from the serve loop. All of a worker's run on one event loop, one call at a time."""
-    def call(argument):
+    """Makes an async function callable from the serve loop. All of a worker's run on one event loop, one call at a time.
+
+    What a call leaves running there works for the session of that call, whichever runs meanwhile.
+    """
+    def call(*arguments, **keywords):
         global _runner
         if _runner is None:
             import asyncio
             import atexit
             _runner = asyncio.Runner()
             atexit.register(_runner.close)
-        return _runner.run(function(argument))
+        from slither import _sessions
+        return _sessions.bound_call(lambda context: _runner.run(function(*arguments, **keywords), context=context), session_here())
     return call

@@ -11,6 +11,7 @@
  * does when the template is (PR_SET_PDEATHSIG, set before the first instruction of a worker).
  */
 #include "module.h"
+#include "session.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +32,7 @@
 #include "wire/writer.h"
 
 #define CONFIG_FDS (SL__LANE_FDS + SL__CONFIG_FDS_EXTRA)
+#define KEPT_MS 20                 /* until a message that there was no room for is looked at again */
 #define WATCHER_STACK (256u << 10) /* it counts as data of the process, which may be limited */
 
 struct sl__life *sl__life(void) {
@@ -57,12 +59,13 @@ static bool read_number(struct sl_value message, const char *key, uint64_t max, 
     return sl_value_get(message, key, &value) == SL_OK && sl_value_uint(value, out) == SL_OK && *out <= max;
 }
 
-static void hear(const uint8_t *packet, size_t size) {
+/* False: what it says cannot be taken now; it is to be shown again. */
+static bool hear(const uint8_t *packet, size_t size) {
     struct sl__life *life = sl__life();
     struct sl_value message;
     uint64_t number, stack_ms;
     if (sl_value_check(packet, size, NULL, &message, NULL) != SL_OK || sl_value_type(message) != SL_TYPE_MAP)
-        return;
+        return true;
     if (is_type(message, "stop")) {
         atomic_store(&life->stop, 1);
         sl__futex_wake(&life->stop, UINT32_MAX, SL__FUTEX_PRIVATE); /* who waits for a store to change */
@@ -70,7 +73,12 @@ static void hear(const uint8_t *packet, size_t size) {
     } else if (is_type(message, "ask") && read_number(message, "number", UINT64_MAX, &number) &&
                read_number(message, "stack_ms", UINT32_MAX, &stack_ms)) {
         sl__ask_answer(number, stack_ms);
+    } else if (is_type(message, "drop")) {
+        if (!sl__drops_put(message))
+            return false;
+        sl__lane_interrupt(life->lane);
     }
+    return true;
 }
 
 int sl__host_open(void) {
@@ -93,19 +101,26 @@ static void *watch(void *unused) {
     (void)unused;
     static uint8_t packet[SL__MESSAGE_MAX];
     struct pollfd watched[] = {{.fd = SL__WORKER_FD, .events = POLLIN}, {.fd = sl__host_open(), .events = POLLIN}};
+    bool kept = false; /* the packet could not be taken; its end of the socket is looked at all the same */
+    size_t size = 0;
     for (;;) {
-        size_t size, fd_count;
-        if (poll(watched, 2, -1) < 0)
+        size_t fd_count;
+        watched[0].events = kept ? 0 : POLLIN;
+        if (poll(watched, 2, kept ? KEPT_MS : -1) < 0)
             continue;
-        if (watched[1].revents != 0)
+        if (watched[1].revents != 0 || (kept && watched[0].revents != 0))
             end_at_once();
+        if (kept) {
+            kept = !hear(packet, size);
+            continue;
+        }
         enum sl_code code = sl__packet_receive(SL__WORKER_FD, packet, sizeof(packet), &size, NULL, 0, &fd_count,
                                                SL__PACKET_NOWAIT, NULL);
         if (code == SL_E_AGAIN)
             continue;
         if (code != SL_OK)
             end_at_once();
-        hear(packet, size);
+        kept = !hear(packet, size);
     }
     return NULL;
 }
@@ -207,6 +222,8 @@ static int attach(struct sl__state *state, struct sl_value message, int *fds, si
         return -1;
     }
     life->depth_max = config.limits.depth_max;
+    life->worker = config.lane;
+    life->generation = config.generation;
     sl__box_install(fds[SL__LANE_FDS]);
     limit_memory(memory_max);
     return 0;
@@ -302,4 +319,10 @@ PyObject *sl__worker_forked(PyObject *module, PyObject *unused) {
     }
     Py_INCREF(Py_None);
     return Py_None;
+}
+
+PyObject *sl__worker_is_forked(PyObject *module, PyObject *unused) {
+    (void)module;
+    (void)unused;
+    return PyBool_FromLong(sl__life()->forked);
 }

@@ -2,6 +2,7 @@
 /* The module slither._native: codec, marks, and the worker's side of a lane. */
 #include "module.h"
 #include "codec.h"
+#include "session.h"
 
 #include <slither/version.h>
 
@@ -180,6 +181,14 @@ static PyMethodDef native_functions[] = {
     {"send", sl__worker_send, METH_O, "send(dict): sends a life-cycle message to the host. Workers only."},
     {"serve", sl__worker_serve, METH_VARARGS,
      "serve(resolve, describe): runs batches until the host asks to stop. Workers only."},
+    {"session_here", sl__session_module_here, METH_NOARGS,
+     "session_here() -> int: id of the session that the calling code works for; 0: none."},
+    {"session_get", sl__session_module_get, METH_NOARGS,
+     "session_get() -> slither._sessions.Session: that session. Raises slither.Failure where there is none."},
+    {"session_set", WITH_KEYWORDS(sl__session_module_set), METH_VARARGS | METH_KEYWORDS,
+     "session_set(*, every, checkpoints, closes_all, variable_get, at_end): what slither._sessions wants to be called "
+     "for."},
+    {"is_forked", sl__worker_is_forked, METH_NOARGS, "is_forked() -> bool: this is a forked child of a worker."},
     {"forked", sl__worker_forked, METH_NOARGS, "forked(): makes a forked child of a worker let go of the host."},
     {"snapshot_begin", sl__snapshot_begin, METH_NOARGS,
      "snapshot_begin(): reads of stores are of one version from now on."},
@@ -209,6 +218,8 @@ static int native_exec(PyObject *module) {
         PyErr_NoMemory();
         return -1;
     }
+    if (sl__sessions_make(state) < 0)
+        return -1;
     state->not_serializable = PyErr_NewExceptionWithDoc(
         "slither.NotSerializable",
         "An object cannot travel. The text says which, where in the value it is, and what to do.", PyExc_TypeError,
@@ -279,6 +290,7 @@ static int native_clear(PyObject *module) {
 static void native_free(void *module) {
     (void)native_clear(module);
     struct sl__state *state = sl__state_of(module);
+    sl__sessions_free(state);
     PyMem_Free(state->keys);
     state->keys = NULL;
 }

@@ -66,6 +66,7 @@ struct sl__state {
     PyObject *epoch;
     PyObject *numpy_generic; /* NULL until an object is met that may be a numpy scalar, and numpy is loaded */
     struct sl__key_cache *keys;
+    struct sl__sessions *sessions; /* session.h */
 };
 
 struct sl__state *sl__state_of(PyObject *module);
@@ -149,6 +150,9 @@ struct sl__life {
     _Atomic uint32_t stop; /* the host has asked to stop */
     _Atomic uint32_t idle; /* the main thread waits for a batch; this and the next are for the watcher to see */
     _Atomic uint64_t batch_number;
+    _Atomic uint32_t drops_pending; /* the host has said what nobody needs any more: drops.c has it */
+    uint32_t worker;                /* index of this worker, and which start of it this is */
+    uint32_t generation;
     uint32_t depth_max;
     bool serving;            /* it is ready for batches, and so for calls of views */
     bool forked;             /* this is a forked child of a worker */
@@ -190,7 +194,11 @@ PyObject *sl__calls_view_many(PyObject *module, PyObject *const *arguments, Py_s
 PyObject *sl__worker_connect(PyObject *module, PyObject *unused);
 PyObject *sl__worker_send(PyObject *module, PyObject *message);
 PyObject *sl__worker_forked(PyObject *module, PyObject *unused);
+PyObject *sl__worker_is_forked(PyObject *module, PyObject *unused);
 PyObject *sl__worker_serve(PyObject *module, PyObject *arguments);
+PyObject *sl__session_module_here(PyObject *module, PyObject *unused);
+PyObject *sl__session_module_get(PyObject *module, PyObject *unused);
+PyObject *sl__session_module_set(PyObject *module, PyObject *arguments, PyObject *keywords);
 
 /* ---- template ---------------------------------------------------------------------------------------------- */
 

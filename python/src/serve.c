@@ -8,6 +8,7 @@
  */
 #include "codec.h"
 #include "module.h"
+#include "session.h"
 
 #include "base/macros.h"
 #include "wire/batch.h"
@@ -37,6 +38,7 @@ struct batch {
     struct sl_writer writer; /* over the lane's response memory */
     PyObject *name;          /* bytes; NULL until it is known */
     PyObject *function;
+    size_t refs_begin;         /* refs that were added before the entry that is being written */
     const uint8_t *item_start; /* of the item that was decoded last */
     int64_t item;              /* the one that a failure is about, or -1 */
 };
@@ -56,8 +58,9 @@ static bool grow_reply(struct sl_writer *writer, size_t needed) {
     return false;
 }
 
-/* Takes back what was written from `size` on, and a failure with it. */
+/* Takes back what was written from `size` on, and a failure with it. No exception may be set. */
 static void cut_reply(struct batch *batch, size_t size) {
+    sl__session_refs_cut(batch->server->state, batch->refs_begin);
     batch->writer.size = size;
     batch->writer.code = SL_OK;
     batch->writer.what = NULL;
@@ -139,6 +142,7 @@ static enum sl_code write_failure(struct batch *batch) {
     if (batch->encoder.place != NULL)
         sl__encode_finish_failure(&batch->encoder);
     PyObject *details = describe_failure(batch, &code, NULL);
+    batch->refs_begin = 0;
     cut_reply(batch, 0);
     if (details == NULL || sl__encode(&batch->encoder, details, false) < 0) {
         if (PyErr_Occurred())
@@ -180,36 +184,18 @@ static int settle_item(struct batch *batch, uint32_t index, size_t begin) {
     return 0;
 }
 
-/* Whether the options that follow the name in a head ask for one version of all stores. nil: there are none. */
-static bool wants_snapshot(const uint8_t *at, const uint8_t *end) {
-    struct sl_value options = {at, (size_t)(end - at)}, entry;
-    bool whole = false;
-    return options.size > 0 && sl_value_type(options) == SL_TYPE_MAP &&
-           sl_value_get(options, "snapshot", &entry) == SL_OK && sl_value_bool(entry, &whole) == SL_OK && whole;
-}
-
 /* ---- the function -------------------------------------------------------------------------------------------- */
 
 /* Finds the function that the head of the request names. -1 with an exception. */
-static int find_function(struct batch *batch) {
+static int find_function(struct batch *batch, const char *name, size_t name_size) {
     struct server *server = batch->server;
-    const uint8_t *at = batch->request.data;
-    const uint8_t *end = at + SL_MIN((size_t)batch->request.head_size, batch->request.size);
-    struct sl__token head, name;
-    if (!sl__token_read(&at, end, &head) || head.kind != SL__TOKEN_LIST || head.count < 1 ||
-        !sl__token_read(&at, end, &name) || name.kind != SL__TOKEN_STR) {
-        sl__raise(server->state, SL_E_PROTOCOL,
-                  "the head of a request is not a list that starts with a function's name");
-        return -1;
-    }
-    sl__snapshot_batch_begin(wants_snapshot(at, end));
-    if (server->last_name != NULL && (size_t)PyBytes_Size(server->last_name) == name.size &&
-        memcmp(PyBytes_AsString(server->last_name), name.payload, name.size) == 0) {
+    if (server->last_name != NULL && (size_t)PyBytes_Size(server->last_name) == name_size &&
+        memcmp(PyBytes_AsString(server->last_name), name, name_size) == 0) {
         batch->name = Py_NewRef(server->last_name);
         batch->function = Py_NewRef(server->last_function);
         return 0;
     }
-    batch->name = PyBytes_FromStringAndSize((const char *)name.payload, (Py_ssize_t)name.size);
+    batch->name = PyBytes_FromStringAndSize(name, (Py_ssize_t)name_size);
     if (batch->name == NULL)
         return -1;
     PyObject *function = PyDict_GetItemWithError(server->functions, batch->name);
@@ -218,7 +204,7 @@ static int find_function(struct batch *batch) {
     } else {
         if (PyErr_Occurred())
             return -1;
-        PyObject *text = PyUnicode_DecodeUTF8((const char *)name.payload, (Py_ssize_t)name.size, NULL);
+        PyObject *text = PyUnicode_DecodeUTF8(name, (Py_ssize_t)name_size, NULL);
         if (text == NULL)
             return -1;
         batch->function = PyObject_CallFunctionObjArgs(server->resolve, text, NULL);
@@ -325,6 +311,7 @@ static int encode_results(struct batch *batch, PyObject *results) {
             return -1;
         }
         size_t begin = batch->writer.size;
+        batch->refs_begin = sl__session_refs_mark(batch->server->state);
         Py_INCREF(entry);
         int status = sl__encode(&batch->encoder, entry, true);
         Py_DECREF(entry);
@@ -356,6 +343,7 @@ static int run_batch(struct batch *batch) {
 static int run_each(struct batch *batch) {
     for (uint32_t i = 0; i < batch->request.item_count; i++) {
         size_t begin = batch->writer.size;
+        batch->refs_begin = sl__session_refs_mark(batch->server->state);
         PyObject *item = next_item(batch, i);
         if (SL_UNLIKELY(item == NULL) && !skip_item(batch))
             return -1;
@@ -388,6 +376,27 @@ static void note_kept(struct server *server, const struct sl__request *request) 
     }
 }
 
+/* Opens the batch, finds its function, and begins to work for its session. -1 with an exception. */
+static int begin_batch(struct batch *batch) {
+    struct sl__state *state = batch->server->state;
+    const struct sl__head *head = sl__session_batch_open(state, &batch->request);
+    if (SL_UNLIKELY(head == NULL))
+        return -1;
+    sl__snapshot_batch_begin(head->snapshot);
+    if (SL_UNLIKELY(find_function(batch, (const char *)head->name, head->name_size) < 0))
+        return -1;
+    return sl__session_batch_begin(state);
+}
+
+/* In a forked child of the worker, which the code of hooks may have made too: -1 with SystemExit; else the status. */
+static int leave_forked(int status) {
+    if (SL_LIKELY(!sl__life()->forked))
+        return status;
+    PyErr_Clear();
+    PyErr_SetNone(PyExc_SystemExit);
+    return -1;
+}
+
 /* Runs the request that was taken and commits its reply. -1 with an exception when the lane is of no more use, or this is a
  * forked child. */
 static int run_request(struct server *server, const struct sl__request *request) {
@@ -411,7 +420,7 @@ static int run_request(struct server *server, const struct sl__request *request)
         .mapping = request->mapping,
         .lane = server->lane,
     };
-    int status = find_function(&batch);
+    int status = begin_batch(&batch);
     if (status == 0)
         status = request->kind == SL__REQUEST_EACH ? run_each(&batch) : run_batch(&batch);
     sl__snapshot_batch_end();
@@ -423,9 +432,12 @@ static int run_request(struct server *server, const struct sl__request *request)
         if (SL_UNLIKELY(status < 0))
             code = write_failure(&batch);
         note_kept(server, request);
+        uint32_t flags = sl__session_batch_end(server->state);
         uint32_t count = code == SL_OK ? request->item_count : 0;
         status = 0;
-        if (sl__lane_reply_commit(server->lane, code, count, batch.writer.size, &error) != SL_OK) {
+        if (sl__life()->forked) {
+            PyErr_SetNone(PyExc_SystemExit);
+        } else if (sl__lane_reply_commit(server->lane, code, count, batch.writer.size, flags, &error) != SL_OK) {
             raise_lane(server, &error);
             status = -1;
         }
@@ -434,7 +446,9 @@ static int run_request(struct server *server, const struct sl__request *request)
     Py_XDECREF(batch.function);
     Py_XDECREF(batch.encoder.place);
     sl_writer_finish(&batch.writer);
-    return sl__life()->forked ? -1 : status;
+    if (status == 0 && !sl__life()->forked)
+        sl__session_batch_after(server->state);
+    return leave_forked(status);
 }
 
 /*
@@ -448,7 +462,13 @@ static void run_signal_handlers(void) {
 
 static int serve(struct server *server) {
     struct sl__life *life = sl__life();
+    sl__sessions_start(server->state);
     while (atomic_load_explicit(&life->stop, memory_order_acquire) == 0) {
+        if (SL_UNLIKELY(atomic_load_explicit(&life->drops_pending, memory_order_acquire) != 0)) {
+            sl__drops_run(server->state);
+            if (leave_forked(0) < 0)
+                return -1;
+        }
         struct sl__request request;
         struct sl_error error = SL_ERROR_INIT;
         enum sl_code code = sl__lane_take(server->lane, &request, &error);
@@ -456,6 +476,8 @@ static int serve(struct server *server) {
             atomic_store_explicit(&life->batch_number, request.sequence, memory_order_relaxed);
             if (run_request(server, &request) < 0)
                 return -1;
+        } else if (code == SL_E_AGAIN && atomic_load_explicit(&life->drops_pending, memory_order_acquire) != 0) {
+            continue;
         } else if (code == SL_E_AGAIN) {
             run_signal_handlers();
             Py_BEGIN_ALLOW_THREADS;
@@ -469,7 +491,8 @@ static int serve(struct server *server) {
             return -1;
         }
     }
-    return 0;
+    sl__sessions_stop(server->state);
+    return leave_forked(0);
 }
 
 PyObject *sl__worker_serve(PyObject *module, PyObject *arguments) {

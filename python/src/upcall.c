@@ -11,6 +11,7 @@
  * waits for another that reads, would be missed: so every wait is looked at again after SIGNALS_MS.
  */
 #include "module.h"
+#include "session.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -290,7 +291,11 @@ static void forget(struct waiting *waiting) {
 /* Sends the request and waits for its reply. -1 with an exception. */
 static int exchange(struct request *request, enum sl__call_mode mode, struct waiting *waiting) {
     struct sl__call_request head = {
-        .size = request->writer.size, .mode = mode, .name_size = (uint32_t)request->name_size};
+        .size = request->writer.size,
+        .mode = mode,
+        .name_size = (uint32_t)request->name_size,
+        .session = sl__session_here(request->state),
+    };
     struct sl_error error = SL_ERROR_INIT;
     enum sl_code code;
     bool finished = false, ended = false;

@@ -31,7 +31,7 @@ static void answer_until_empty(struct sl__lane *worker, const _Atomic uint32_t *
             return;
         }
         memcpy(memory, request.data, request.size);
-        if (sl__lane_reply_commit(worker, SL_OK, 1, request.size, &error) != SL_OK) {
+        if (sl__lane_reply_commit(worker, SL_OK, 1, request.size, 0, &error) != SL_OK) {
             return;
         }
     }
@@ -250,7 +250,7 @@ static void *run_late_answer(void *argument) {
     struct side *side = argument;
     struct sl__request request;
     if (sl__lane_take(side->lane, &request, NULL) == SL_OK) {
-        (void)sl__lane_reply_commit(side->lane, SL_OK, 0, 0, NULL);
+        (void)sl__lane_reply_commit(side->lane, SL_OK, 0, 0, 0, NULL);
     }
     return NULL;
 }
@@ -343,7 +343,7 @@ static void a_forked_child_cannot_use_the_lane(void **state) {
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        enum sl_code commit = sl__lane_reply_commit(pair.worker, SL_OK, 0, 0, NULL);
+        enum sl_code commit = sl__lane_reply_commit(pair.worker, SL_OK, 0, 0, 0, NULL);
         pair.worker->worker.taken = false;
         enum sl_code take = sl__lane_take(pair.worker, &request, NULL);
         _exit(commit == SL_E_UNSUPPORTED && take == SL_E_UNSUPPORTED ? 0 : 1);
@@ -353,7 +353,7 @@ static void a_forked_child_cannot_use_the_lane(void **state) {
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     struct sl__reply reply;
     assert_int_equal(sl__lane_poll(pair.host, &reply, &error), SL_E_AGAIN);
-    MUST(sl__lane_reply_commit(pair.worker, SL_OK, 0, 0, &error));
+    MUST(sl__lane_reply_commit(pair.worker, SL_OK, 0, 0, 0, &error));
     MUST(sl__lane_poll(pair.host, &reply, &error));
     pair_close(&pair);
 }

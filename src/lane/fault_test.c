@@ -75,7 +75,7 @@ static enum sl_code round_trip(struct run *run, size_t size, size_t reply_size) 
         TRY(sl__lane_reply_grow(run->worker, 0, reply_size, &memory, &capacity, &run->error));
     }
     fill(memory, reply_size, 2);
-    TRY(sl__lane_reply_commit(run->worker, SL_OK, 1, reply_size, &run->error));
+    TRY(sl__lane_reply_commit(run->worker, SL_OK, 1, reply_size, 0, &run->error));
     struct sl__reply reply;
     TRY(sl__lane_poll(run->host, &reply, &run->error));
     assert_true(filled(reply.blob->data, reply_size, 2));

@@ -127,7 +127,8 @@ static void each_field_of_a_reply_is_checked(void **state) {
         {KIND, UINT32_MAX, SL_E_PROTOCOL, 0},
         {KIND, SL_E_PYTHON, SL_E_PROTOCOL, 0},     /* with three values */
         {FLAGS, SL__REPLY_KEPT, SL_E_PROTOCOL, 0}, /* the request lies in no file */
-        {FLAGS, 2, SL_E_PROTOCOL, 0},
+        {FLAGS, SL__REPLY_STATE, SL_OK, 0},
+        {FLAGS, 4, SL_E_PROTOCOL, 0},
         {FLAGS, UINT32_MAX, SL_E_PROTOCOL, 0},
         {HEAD, 1, SL_E_PROTOCOL, 0},
         {HEAD, UINT32_MAX, SL_E_PROTOCOL, 0},

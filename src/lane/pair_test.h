@@ -109,7 +109,7 @@ SL_UNUSED static void answer_filled(struct sl__lane *worker, size_t size, uint32
         assert_true(capacity >= size);
     }
     fill(memory, size, seed);
-    MUST(sl__lane_reply_commit(worker, SL_OK, item_count, size, &error));
+    MUST(sl__lane_reply_commit(worker, SL_OK, item_count, size, 0, &error));
 }
 
 SL_UNUSED static size_t count_entries(const char *path) {

@@ -70,7 +70,7 @@ static enum sl_code check_reply(const struct sl__lane *lane, const struct sl__sl
             (unsigned long long)slot->sequence, sl_code_name((enum sl_code)slot->kind), (unsigned)slot->item_count,
             (unsigned long long)slot->size, (unsigned)sent->item_count);
     }
-    if ((slot->flags & ~(uint32_t)SL__REPLY_KEPT) != 0 ||
+    if ((slot->flags & ~(uint32_t)(SL__REPLY_KEPT | SL__REPLY_STATE)) != 0 ||
         ((slot->flags & SL__REPLY_KEPT) != 0 && sent->block == NULL)) {
         return sl_error_set(error, SL_E_PROTOCOL, "reply %llu has flags 0x%x, which do not apply to its request",
                             (unsigned long long)slot->sequence, (unsigned)slot->flags);

@@ -161,7 +161,7 @@ static void the_bounds_are_errors(void **state) {
     MUST(sl__lane_reply_open(pair.worker, &memory, &capacity, &error));
     assert_true(capacity <= 1u << 20);
     assert_int_equal(sl__lane_reply_grow(pair.worker, 0, (1u << 20) + 1, &memory, &capacity, &error), SL_E_LIMIT);
-    MUST(sl__lane_reply_commit(pair.worker, SL_E_LIMIT, 0, 0, &error));
+    MUST(sl__lane_reply_commit(pair.worker, SL_E_LIMIT, 0, 0, 0, &error));
     struct sl__reply reply;
     MUST(sl__lane_poll(pair.host, &reply, &error));
     assert_int_equal(reply.code, SL_E_LIMIT);
@@ -191,7 +191,7 @@ static void a_large_reply_grows_in_its_file(void **state) {
         memcpy(memory + used, pattern + used, size);
         used += size;
     }
-    MUST(sl__lane_reply_commit(pair.worker, SL_OK, 1, used, &error));
+    MUST(sl__lane_reply_commit(pair.worker, SL_OK, 1, used, 0, &error));
     struct sl__reply reply;
     MUST(sl__lane_poll(pair.host, &reply, &error));
     assert_int_equal(reply.blob->size, total);
@@ -222,9 +222,10 @@ static void a_payload_file_is_used_again(void **state) {
         assert_true(id == 0 || id == request.mapping->id);
         id = request.mapping->id;
         assert_true(filled(request.data, request.size, (uint32_t)i));
-        MUST(sl__lane_reply_commit(pair.worker, SL_OK, 0, 0, &error));
+        uint32_t flags = i % 2 == 0 ? 0 : SL__REPLY_STATE; /* what the worker says arrives */
+        MUST(sl__lane_reply_commit(pair.worker, SL_OK, 0, 0, flags, &error));
         MUST(sl__lane_poll(pair.host, &reply, &error));
-        assert_int_equal(reply.flags, 0);
+        assert_int_equal(reply.flags, flags);
         sl__lane_retire(pair.host, false);
     }
     pair_close(&pair);
@@ -241,7 +242,7 @@ static void a_kept_view_stays_valid_and_its_file_is_left_alone(void **state) {
     struct sl__reply reply;
     MUST(sl__lane_take(pair.worker, &request, &error));
     struct sl__mapping *view = sl__mapping_ref(request.mapping);
-    MUST(sl__lane_reply_commit(pair.worker, SL_OK, 0, 0, &error));
+    MUST(sl__lane_reply_commit(pair.worker, SL_OK, 0, 0, 0, &error));
     MUST(sl__lane_poll(pair.host, &reply, &error));
     assert_int_equal(reply.flags, SL__REPLY_KEPT);
     sl__lane_retire(pair.host, true);
@@ -251,7 +252,7 @@ static void a_kept_view_stays_valid_and_its_file_is_left_alone(void **state) {
         MUST(sl__lane_take(pair.worker, &request, &error));
         assert_int_not_equal(request.mapping->id, view->id);
         assert_true(filled(request.data, request.size, i));
-        MUST(sl__lane_reply_commit(pair.worker, SL_OK, 0, 0, &error));
+        MUST(sl__lane_reply_commit(pair.worker, SL_OK, 0, 0, 0, &error));
         MUST(sl__lane_poll(pair.host, &reply, &error));
         sl__lane_retire(pair.host, (reply.flags & SL__REPLY_KEPT) != 0);
     }
@@ -277,7 +278,7 @@ static void the_cache_is_bounded_and_the_worker_forgets(void **state) {
             struct sl__reply reply;
             MUST(sl__lane_take(pair.worker, &request, &error));
             assert_true(filled(request.data, request.size, (uint32_t)i));
-            MUST(sl__lane_reply_commit(pair.worker, SL_OK, 0, 0, &error));
+            MUST(sl__lane_reply_commit(pair.worker, SL_OK, 0, 0, 0, &error));
             MUST(sl__lane_poll(pair.host, &reply, &error));
             sl__lane_retire(pair.host, false);
         }
@@ -303,7 +304,7 @@ static void send_with(struct pair *pair, struct sl_buffer *const *buffers, size_
     }
     MUST(sl__lane_commit(pair->host, SL__REQUEST_BATCH, 0, 0, &sequence, &error));
     MUST(sl__lane_take(pair->worker, request, &error));
-    MUST(sl__lane_reply_commit(pair->worker, SL_OK, 0, 0, &error));
+    MUST(sl__lane_reply_commit(pair->worker, SL_OK, 0, 0, 0, &error));
     MUST(sl__lane_poll(pair->host, &reply, &error));
     sl__lane_retire(pair->host, false);
 }

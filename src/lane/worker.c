@@ -399,9 +399,10 @@ static bool forget_kept(struct sl__lane *lane) {
 }
 
 enum sl_code sl__lane_reply_commit(struct sl__lane *lane, enum sl_code reply_code, uint32_t item_count, size_t size,
-                                   struct sl_error *error) {
+                                   uint32_t flags, struct sl_error *error) {
     struct sl__worker_end *worker = &lane->worker;
     SL_ASSERT(worker->taken && (worker->open || size == 0));
+    SL_ASSERT((flags & ~(uint32_t)SL__REPLY_STATE) == 0);
     enum sl_code code = check_process(lane, error);
     if (code == SL_OK && worker->open == false) {
         code = release_read(lane, error);
@@ -420,6 +421,7 @@ enum sl_code sl__lane_reply_commit(struct sl__lane *lane, enum sl_code reply_cod
                             .size = size,
                             .generation = lane->config.generation,
                             .kind = reply_code,
+                            .flags = flags,
                             .item_count = item_count};
     bool in_segment = false;
     if (worker->file >= 0 && size > 0) {

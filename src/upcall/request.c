@@ -8,7 +8,7 @@
 #include "sys/descriptor.h"
 #include "sys/memory_file.h"
 
-SL_STATIC_ASSERT(sizeof(struct sl__call_request) == 32 && sizeof(struct sl__call_reply) == 32,
+SL_STATIC_ASSERT(sizeof(struct sl__call_request) == 40 && sizeof(struct sl__call_reply) == 32,
                  "heads travel as they are");
 
 static enum sl_code check_head(const struct sl__call_request *head, size_t size, size_t fd_count,

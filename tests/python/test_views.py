@@ -89,7 +89,7 @@ def host(module, worker):
 
 
 def take(host, name="v", mode=ONE):
-    number, got_mode, timeout_ms, got_name, payload, seals = host.do("call")
+    number, got_mode, timeout_ms, got_name, payload, seals, _ = host.do("call")
     assert (got_mode, got_name, timeout_ms) == (mode, name, 0)
     take.seals = seals
     return number, slither.unpack(payload)

@@ -28,8 +28,8 @@ class HostError(Exception):
 class Reply:
     """What came back: `values` when code is ok, else `details`."""
 
-    def __init__(self, code, sequence, kept, entries):
-        self.code, self.sequence, self.kept = code, sequence, kept
+    def __init__(self, code, sequence, kept, state, entries):
+        self.code, self.sequence, self.kept, self.state = code, sequence, kept, state
         decoded = [slither.unpack(entry) for entry in entries]
         self.values = decoded if code == "ok" else None
         self.details = None if code == "ok" else decoded[0]
@@ -107,8 +107,9 @@ class Worker:
             raise HostError(code, answer)
         return answer
 
-    def submit(self, function, items, kind=BATCH, **more):
-        return self.do("submit", kind=kind, head=[function, None], items=list(items), **more)
+    def submit(self, function, items, kind=BATCH, options=None, **more):
+        """`options` are those of the request's head: session, refs, context, ..."""
+        return self.do("submit", kind=kind, head=[function, options], items=list(items), **more)
 
     def reply(self, **more):
         return Reply(*self.do("reply", **more))
@@ -121,6 +122,11 @@ class Worker:
 
     def each(self, function, items):
         return self.batch(function, items, kind=EACH)
+
+    def drop(self, *sessions, refs=()):
+        """Sessions have ended, and refs (session, object, count) are released."""
+        self.do("tell", message={"type": "drop", "sessions": struct.pack("<%dQ" % len(sessions), *sessions),
+                                 "refs": b"".join(struct.pack("<QQI", *ref) for ref in refs)})
 
     def stop(self):
         self.do("stop")

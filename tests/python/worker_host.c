@@ -242,6 +242,16 @@ static enum sl_code stop(struct sl_writer *out) {
     return code;
 }
 
+static enum sl_code tell(struct sl_value command, struct sl_writer *out) {
+    struct sl_value message;
+    enum sl_code code = sl_value_get(command, "message", &message);
+    if (code == SL_OK) {
+        code = sl__packet_send(host.life, message.data, message.size, NULL, 0, 0, &host.error);
+    }
+    sl_write_nil(out);
+    return code;
+}
+
 static enum sl_code ask(struct sl_value command, struct sl_writer *out) {
     struct sl_writer writer;
     struct sl_value message;
@@ -417,10 +427,11 @@ static enum sl_code reply_of(struct sl_value command, struct sl_writer *out) {
     }
     uint32_t count = reply.code == SL_OK ? reply.item_count : 1;
     /* Each entry as bytes: a mark is only ever a whole value. */
-    sl_write_list(out, 4);
+    sl_write_list(out, 5);
     sl_write_str(out, sl_code_name(reply.code));
     sl_write_uint(out, reply.sequence);
     sl_write_bool(out, (reply.flags & SL__REPLY_KEPT) != 0);
+    sl_write_bool(out, (reply.flags & SL__REPLY_STATE) != 0);
     sl_write_list(out, count);
     size_t offset = 0;
     for (uint32_t i = 0; i < count && code == SL_OK; i++) {
@@ -491,13 +502,14 @@ static enum sl_code take_call(struct sl_value command, struct sl_writer *out) {
         code = sl_error_set(&host.error, SL_E_PROTOCOL, "the file of a call cannot be read");
     }
     sl__close(&fd);
-    sl_write_list(out, 6);
+    sl_write_list(out, 7);
     sl_write_uint(out, head.number);
     sl_write_uint(out, head.mode);
     sl_write_uint(out, head.timeout_ms);
     sl_write_strn(out, (const char *)packet + sizeof head, head.name_size);
     sl_write_bytes(out, payload, head.size);
     sl_write_uint(out, seals);
+    sl_write_uint(out, head.session);
     free(payload);
     return code;
 }
@@ -557,7 +569,7 @@ static enum sl_code run(struct sl_value command, struct sl_writer *out) {
     if (strcmp(operation, "submit") == 0) { /* kind, head, items, buffer -> sequence */
         return submit(command, out);
     }
-    if (strcmp(operation, "reply") == 0) { /* -> [code, sequence, kept, [value as bytes...]] */
+    if (strcmp(operation, "reply") == 0) { /* -> [code, sequence, kept, state, [value as bytes...]] */
         return reply_of(command, out);
     }
     if (strcmp(operation, "measure") == 0) { /* as submit, rounds -> [nanoseconds...] */
@@ -574,13 +586,17 @@ static enum sl_code run(struct sl_value command, struct sl_writer *out) {
     if (strcmp(operation, "leak") == 0) { /* forks a child that holds the descriptors -> pid */
         return leak(out);
     }
+    if (strcmp(operation, "tell") == 0) { /* message: a life-cycle message -> nil */
+        return tell(command, out);
+    }
     if (strcmp(operation, "ask") == 0) { /* number, stack_ms -> the worker's answer */
         return ask(command, out);
     }
     if (strcmp(operation, "box") == 0) { /* -> what is in the black box, as bytes */
         return read_box(out);
     }
-    if (strcmp(operation, "call") == 0) { /* -> [number, mode, timeout_ms, name, payload as bytes, seals of its file] */
+    if (strcmp(operation, "call") ==
+        0) { /* -> [number, mode, timeout_ms, name, payload as bytes, seals of its file, session] */
         return take_call(command, out);
     }
     if (strcmp(operation, "answer") == 0) { /* number, outcome, code, value as bytes, in_file, seals, size -> nil */

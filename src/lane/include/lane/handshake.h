@@ -12,7 +12,10 @@
  *              a host that offers no views leaves out, as SCM_RIGHTS. First message, once.
  *     ask      {"type", "number", "stack_ms"}: say what you are doing; unless stack_ms is 0, write the Python stack of all threads into the
  *              black box before, and take at most that long
- *     stop     {"type"}: finish the batch that runs, take no other, run exit handlers, exit 0
+ *     drop     {"type", "sessions": bin of u64 ids, "refs": bin of (u64 session, u64 object, u32 count)}: let go of what these sessions hold here,
+ *              and of objects as many times as they have travelled; all numbers little endian, without gaps. Done between two batches, in the
+ *              order of the messages; nothing is answered. Ids that are not known here are fine.
+ *     stop     {"type"}: finish the batch that runs, take no other, checkpoint and close the sessions, run exit handlers, exit 0
  *   worker -> host
  *     ready    {"type", "pid", "python": "3.11.2", "executable", "gil": bool}
  *     failed   {"type", "code": name of an sl_code, "message", "traceback" (may be ""), "executable", "python"}; the worker then exits with 1.
@@ -52,7 +55,7 @@
 
 #define SL__WORKER_FD 3
 #define SL__START_FDS 3
-#define SL__PROTOCOL 5
+#define SL__PROTOCOL 6
 #define SL__CONFIG_FDS_EXTRA 1 /* beside those of the lane: the black box */
 #define SL__CONFIG_FDS_MAX 5   /* and the call socket, the last, which may be missing */
 #define SL__BLACK_BOX_SIZE 65536

@@ -44,8 +44,10 @@ enum sl__request_kind {
 };
 
 enum sl__reply_flag {
-    SL__REPLY_KEPT =
-        1 /* Python still holds a view into the request's memory file: the host must not use that file again */
+    /* Python still holds a view into the request's memory file: the host must not use that file again */
+    SL__REPLY_KEPT = 1,
+    /* after this batch its session has state in this worker: names, refs or hooks */
+    SL__REPLY_STATE = 2
 };
 
 struct sl__lane_config {
@@ -236,8 +238,11 @@ void sl__lane_interrupt(struct sl__lane *lane);
 enum sl_code sl__lane_reply_open(struct sl__lane *lane, uint8_t **memory, size_t *capacity, struct sl_error *error);
 enum sl_code sl__lane_reply_grow(struct sl__lane *lane, size_t used, size_t needed, uint8_t **memory, size_t *capacity,
                                  struct sl_error *error);
-/* Publishes the reply of `size` bytes (0 needs no open). item_count: as sl__lane_poll checks it. Forgets the request's mapping and sets SL__REPLY_KEPT when somebody else still holds it. */
+/*
+ * Publishes the reply of `size` bytes (0 needs no open). item_count: as sl__lane_poll checks it. `flags`: SL__REPLY_STATE or 0; SL__REPLY_KEPT is
+ * set here, when somebody else still holds the request's mapping, which is forgotten.
+ */
 enum sl_code sl__lane_reply_commit(struct sl__lane *lane, enum sl_code code, uint32_t item_count, size_t size,
-                                   struct sl_error *error);
+                                   uint32_t flags, struct sl_error *error);
 
 #endif

@@ -46,6 +46,7 @@ struct sl__call_request {
     uint32_t
         timeout_ms; /* how long the worker is willing to wait; 0: as long as the view says. The shorter of the two counts */
     uint32_t name_size; /* 1..SL__CALL_NAME_MAX */
+    uint64_t session;   /* that the calling code works for; 0: none */
 };
 
 struct sl__call_reply {

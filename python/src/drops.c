@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Drops: what the host says that nobody needs any more. The thread that watches the host queues the messages, without the GIL, whatever
+ * Python is doing; the serve loop works them off between two batches, one message at a time.
+ *
+ * The queue is bounded. When it is full, the watcher reads nothing more from its socket, so that the host has to keep what it wants to
+ * say: nothing is lost.
+ */
+#include "session.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "wire/token.h"
+
+#define PENDING_BYTES_MAX ((size_t)16 << 20)
+#define SESSION_SIZE 8
+#define REF_SIZE 20 /* u64 session, u64 object, u32 count */
+
+struct drop {
+    struct drop *next;
+    size_t sessions_size, refs_size;
+    uint8_t bytes[]; /* the sessions, then the refs */
+};
+
+/* By nature once a process, as the life of the worker is. */
+static struct {
+    pthread_mutex_t lock; /* guards what follows */
+    struct drop *first, *last;
+    size_t bytes;
+} queue = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static const void *list_of(struct sl_value message, const char *key, size_t entry_size, size_t *size) {
+    struct sl_value value;
+    const void *bytes = NULL;
+    if (sl_value_get(message, key, &value) != SL_OK || sl_value_bytes(value, &bytes, size) != SL_OK) {
+        *size = 0;
+        return NULL;
+    }
+    *size -= *size % entry_size;
+    return bytes;
+}
+
+bool sl__drops_put(struct sl_value message) {
+    size_t sessions_size, refs_size;
+    const void *sessions = list_of(message, "sessions", SESSION_SIZE, &sessions_size);
+    const void *refs = list_of(message, "refs", REF_SIZE, &refs_size);
+    if (sessions_size + refs_size == 0)
+        return true;
+    struct drop *drop = malloc(sizeof *drop + sessions_size + refs_size);
+    if (drop == NULL)
+        return false;
+    *drop = (struct drop){.sessions_size = sessions_size, .refs_size = refs_size};
+    if (sessions_size > 0)
+        memcpy(drop->bytes, sessions, sessions_size);
+    if (refs_size > 0)
+        memcpy(drop->bytes + sessions_size, refs, refs_size);
+    pthread_mutex_lock(&queue.lock);
+    bool room = queue.bytes + sessions_size + refs_size <= PENDING_BYTES_MAX;
+    if (room) {
+        if (queue.last != NULL)
+            queue.last->next = drop;
+        else
+            queue.first = drop;
+        queue.last = drop;
+        queue.bytes += sessions_size + refs_size;
+    }
+    pthread_mutex_unlock(&queue.lock);
+    if (!room) {
+        free(drop);
+        return false;
+    }
+    atomic_store_explicit(&sl__life()->drops_pending, 1, memory_order_release);
+    return true;
+}
+
+static struct drop *take(void) {
+    pthread_mutex_lock(&queue.lock);
+    struct drop *drop = queue.first;
+    if (drop != NULL) {
+        queue.first = drop->next;
+        queue.bytes -= drop->sessions_size + drop->refs_size;
+    }
+    if (queue.first == NULL) {
+        queue.last = NULL;
+        atomic_store_explicit(&sl__life()->drops_pending, 0, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&queue.lock);
+    return drop;
+}
+
+void sl__drops_run(struct sl__state *state) {
+    struct drop *drop = take();
+    if (drop == NULL)
+        return;
+    const struct sl__life *life = sl__life();
+    const uint8_t *refs = drop->bytes + drop->sessions_size;
+    /* A hook or destructor may fork: the child has nothing to do with what follows. */
+    for (size_t i = 0; i < drop->refs_size && !life->forked; i += REF_SIZE)
+        sl__session_ref_release(state, sl__load_le64(refs + i), sl__load_le64(refs + i + 8),
+                                sl__load_le32(refs + i + 16));
+    for (size_t i = 0; i < drop->sessions_size && !life->forked; i += SESSION_SIZE)
+        sl__session_end(state, sl__load_le64(drop->bytes + i));
+    free(drop);
+}

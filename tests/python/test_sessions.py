@@ -1,0 +1,280 @@
+# SPDX-License-Identifier: MIT
+"""Sessions in a worker, with the test in the place of the host: what lives, what mixes with nothing, and what runs when one ends."""
+import pytest
+
+import slither
+from worker_driver import EACH
+
+NAMES = """
+    import slither
+    @slither.on_session_close
+    def told():
+        print("ended", slither.session().id, flush=True)
+    def put(items):
+        session = slither.session()
+        for name, value in items:
+            session[name] = value
+        return items
+    def look(items):
+        return [dict(slither.session()) for _ in items]
+    def number(items):
+        return [slither.session().id for _ in items]
+"""
+
+
+def of(number, **more):
+    return dict(more, session=number)
+
+
+# ---- the namespace ------------------------------------------------------------------------------------------------
+
+
+def test_a_session_outlives_its_batches_and_mixes_with_no_other(module, worker):
+    module(NAMES)
+    host = worker()
+    for number in (1, 2, 1 << 63):
+        reply = host.batch("m:put", [["name", number]], options=of(number))
+        assert reply.code == "ok" and reply.state
+    for number in (2, 1, 1 << 63):
+        assert host.batch("m:look", [0], options=of(number)).values == [{"name": number}]
+        assert host.batch("m:number", [0], options=of(number)).values == [number]
+    reply = host.batch("m:look", [0], options=of(3))
+    assert reply.values == [{}] and not reply.state, "to have looked is no state"
+    host.drop(1)
+    host.stdout.wait_for("ended 1")
+    assert host.batch("m:look", [0], options=of(2)).values == [{"name": 2}]
+    assert host.batch("m:look", [0], options=of(1)).values == [{}]
+
+
+def test_the_faces_of_a_namespace(module, worker):
+    module("""
+        import slither
+        def run(items):
+            s = slither.session()
+            s.model = [1]
+            assert s["model"] is s.model and s.get("model") == [1] and "model" in s and len(s) == 1 and list(s) == ["model"]
+            assert s.get("absent") is None and s.setdefault("count", 5) == 5 and s.pop("count") == 5
+            s["a b"] = 1
+            del s["a b"], s.model
+            assert not s and slither.session() is s and hash(s) and s == s
+            s["id"] = 7
+            assert s.id == 17 and s["id"] == 7
+            made = []
+            for _ in range(2):
+                assert s.get_or_create("cache", made.append, 1) is None
+            assert made == [1] and s.get_or_create("list", list) is s.list
+            assert "list" in dir(s) and "list" in repr(s) and "17" in repr(s)
+            for refused in (lambda: setattr(s, "get", 1), lambda: s.absent, lambda: setattr(s, "id", 1)):
+                try:
+                    refused()
+                except AttributeError as reason:
+                    assert "get" in str(reason) or "absent" in str(reason) or "id" in str(reason)
+                else:
+                    raise AssertionError("not refused")
+            return items
+    """)
+    host = worker()
+    reply = host.batch("m:run", [1], options=of(17))
+    assert (reply.code, reply.values) == ("ok", [1]), reply.details
+
+
+def test_where_there_is_no_session(module, worker):
+    module("""
+        import slither, threading
+        try:
+            slither.session()
+        except slither.Failure as reason:
+            imported = [reason.code, str(reason)]
+        def at_import(items): return [imported]
+        def here(items): return [slither.session().id]
+        def thread(items):
+            told = []
+            def work():
+                try:
+                    told.append(slither.session().id)
+                except slither.Failure as reason:
+                    told.append(str(reason))
+                with session:
+                    told.append(slither.session().id)
+            session = slither.session()
+            other = threading.Thread(target=work)
+            other.start()
+            other.join()
+            return [told]
+    """)
+    host = worker()
+    code, text = host.batch("m:at_import", [1], options=of(5)).values[0]
+    assert code == "session_lost" and "while a function runs that a host has called" in text
+    reply = host.batch("m:here", [1])
+    assert reply.code == "python_exception" and "the host has given this batch no session" in reply.details["message"]
+    told = host.batch("m:thread", [1], options=of(5)).values[0]
+    assert "this thread works for no session" in told[0] and told[1] == 5
+    with pytest.raises(slither.Failure, match="only while a function runs") as caught:
+        slither.session()
+    assert caught.value.code == "session_lost"
+
+
+def test_tasks_keep_the_session_that_they_were_begun_for(module, worker):
+    module("""
+        import asyncio, slither
+        seen, tasks = [], []
+        slither.on_session_close(lambda: print("ended", slither.session().id, flush=True))
+        async def begin(items):
+            async def later(gate):
+                slither.session().begun = True
+                await gate.wait()
+                await asyncio.to_thread(lambda: seen.append(slither.session().id))
+                return slither.session().id
+            gate = asyncio.Event()
+            tasks.append((gate, asyncio.create_task(later(gate))))
+            await asyncio.sleep(0)
+            return [slither.session().id]
+        async def end(items):
+            gate, task = tasks.pop()
+            gate.set()
+            return [[await task, slither.session().id, seen.pop()]]
+        async def lost(items):
+            gate, task = tasks.pop()
+            gate.set()
+            try:
+                await task
+            except slither.Failure as reason:
+                return [[reason.code, str(reason)]]
+    """)
+    host = worker()
+    reply = host.batch("m:begin", [1], options=of(1))
+    assert reply.values == [1] and reply.state
+    assert host.batch("m:end", [1], options=of(2)).values == [[1, 2, 1]]
+    host.batch("m:begin", [1], options=of(3))
+    host.drop(3)
+    host.stdout.wait_for("ended 3")
+    assert host.batch("m:lost", [1], options=of(2)).values == [["session_lost", "session 3, which this code was begun for, has ended"]]
+
+
+# ---- ends ---------------------------------------------------------------------------------------------------------
+
+HOOKS = """
+    import slither
+    @slither.on_session_close
+    def every():
+        print("every", slither.session().id, slither.session().get("name"), flush=True)
+    def open(items):
+        session = slither.session()
+        session.name = items[0]
+        slither.on_session_close(print, "first", items[0], flush=True)
+        def fails():
+            raise ValueError("cannot close %s" % items[0])
+        slither.on_session_close(fails)
+        slither.on_session_close(lambda: print("last", slither.session().name, flush=True))
+        return items
+    kept = []
+    def keep(items):
+        kept.append(slither.session())
+        return items
+    def use(items):
+        told = []
+        for use in (lambda s: s.x, lambda s: s["x"], lambda s: setattr(s, "x", 1), len, lambda s: s.get("x")):
+            try:
+                use(kept[0])
+            except slither.Failure as reason:
+                told.append([reason.code, str(reason)])
+        return [told + [repr(kept[0]), kept[0].id]]
+"""
+
+
+def test_hooks_run_in_reverse_order_and_their_failures_are_logged(module, worker):
+    module(HOOKS)
+    host = worker()
+    assert host.batch("m:open", ["a"], options=of(8)).state
+    host.drop(8)  # while it is idle: nothing else wakes it
+    host.stdout.wait_for("every")
+    assert host.stdout.lines == ["last a", "first a", "every 8 a"]
+    host.stderr.wait_for("session 8: close hook m:open.<locals>.fails failed: ValueError: cannot close a")
+    host.drop(8, 9)
+    host.batch("m:open", ["b"], options=of(10))
+    host.drop(9, 10)
+    host.stdout.wait_for("every 10 b")
+
+
+def test_a_drop_while_a_batch_runs_waits_for_its_end(module, worker, tmp_path):
+    module(HOOKS + """
+    def wait(items):
+        import os, time
+        print("begun", flush=True)
+        while not os.path.exists("go"):
+            time.sleep(0.001)
+        print("ended", slither.session().name, flush=True)
+        return items
+    """)
+    host = worker()
+    host.batch("m:open", ["a"], options=of(8))
+    host.submit("m:wait", [1], options=of(8))
+    host.stdout.wait_for("begun")
+    host.drop(8)
+    (tmp_path / "go").touch()
+    assert host.reply().values == [1]
+    host.stdout.wait_for("every")
+    assert host.stdout.lines == ["begun", "ended a", "last a", "first a", "every 8 a"]
+
+
+def test_a_stop_closes_all_sessions(module, worker):
+    module(HOOKS)
+    host = worker()
+    for number in (1, 2, 3):
+        host.batch("m:open", ["s%d" % number], options=of(number))
+    assert host.stop() == [0, 0]
+    assert sorted(host.stdout.text().splitlines()) == sorted(
+        line % number for number in (1, 2, 3) for line in ("last s%d", "first s%d", "every {0} s%d".format(number)))
+
+
+def test_who_holds_an_ended_session_is_told(module, worker):
+    module(HOOKS)
+    host = worker()
+    assert host.batch("m:keep", [1], options=of(4)).state, "somebody holds it, and may write to it later"
+    host.drop(4)
+    host.stdout.wait_for("every 4 None")
+    *told, shown, number = host.batch("m:use", [1], options=of(5)).values[0]
+    assert told == [["session_lost", "session 4 has ended, and what it held is gone"]] * 5
+    assert (shown, number) == ("<slither session 4: ended>", 4)
+
+
+def test_a_forked_child_has_a_copy_and_runs_no_hooks(module, worker):
+    module(HOOKS + """
+    def fork(items):
+        import os
+        child = os.fork()
+        if child == 0:
+            print("child has", slither.session().name, flush=True)
+            os._exit(0)
+        return [os.waitpid(child, 0)[1]]
+    def leave(items):
+        import os
+        child = os.fork()
+        return [os.waitpid(child, 0)[1] if child else 0]
+    """)
+    host = worker()
+    host.batch("m:open", ["a"], options=of(1))
+    assert host.batch("m:fork", [1], options=of(1)).values == [0]
+    assert host.batch("m:leave", [1], options=of(1)).values == [0]
+    assert host.stdout.lines == ["child has a"]
+    host.drop(1)
+    host.stdout.wait_for("every")
+    assert host.stdout.lines == ["child has a", "last a", "first a", "every 1 a"]
+
+
+@pytest.mark.parametrize("kind", [1, EACH])
+def test_a_batch_that_fails_tells_of_state_too(module, worker, kind):
+    module("""
+        import slither
+        def fail(item):
+            slither.session().begun = True
+            raise ValueError
+        def forget(item):
+            slither.session().clear()
+            return item
+    """)
+    host = worker()
+    assert host.batch("m:fail", [1], options=of(6), kind=kind).state
+    assert host.batch("m:absent", [1], options=of(6), kind=kind).state
+    assert not host.batch("m:absent", [1], options=of(7), kind=kind).state
+    assert not host.batch("m:forget", [1], options=of(6), kind=kind).state
