@@ -6,7 +6,8 @@
 
 skip(), error() and route() stand for the result of one item. Array is what arrays arrive as; numpy.asarray() sees one
 without a copy. pack() and unpack() are the codec. All of that also works outside a worker. view(), host.NAME() and view_many() call
-functions of the host, and so need one. store() is a table of the host's, and snapshot() makes reads of one version.
+functions of the host, and so need one. store() is a table of the host's, and snapshot() makes reads of one version. session() is state that
+lives on between calls, on_session_close() and its kin say what happens at its end; context() says for whom a function runs, progress() how far it is.
 """
 from slither._interpreter import problem as _problem
 
@@ -21,9 +22,9 @@ if _missing is None:
         from slither._interpreter import unloadable as _unloadable
         _missing = _unloadable(_reason)
 
-__all__ = ["Array", "Failure", "Mark", "NotSerializable", "Ref", "ViewError", "ViewTimeout", "error", "host", "pack", "route",
-           "checkpoint", "on_session_checkpoint", "on_session_close", "on_session_restore", "session", "skip", "snapshot", "store", "unpack",
-           "view", "view_many"]
+__all__ = ["Array", "Failure", "Mark", "NotSerializable", "Ref", "ViewError", "ViewTimeout", "checkpoint", "context",
+           "error", "host", "on_session_checkpoint", "on_session_close", "on_session_restore", "pack", "progress",
+           "route", "session", "skip", "snapshot", "store", "unpack", "view", "view_many"]
 
 
 def store(name, store="store", path=None):
@@ -86,6 +87,31 @@ def checkpoint():
     """Makes a checkpoint of the session now, in the place of the one before. Returns whether the hooks had anything to keep."""
     from slither import _sessions
     return _sessions.checkpoint_now()
+
+
+def context():
+    """For whom and where the function runs: an object with
+
+        function, each, item_count      what the host has called, whether item by item, and with how many items
+        session, worker, generation     the id of the session; the index of this worker, and which start of it this is
+        batch                           the number of the batch in this life of the worker, from 1
+        pipe, stage, metadata, stores   of a stage of a pipe: names, and what the host has given the run along; else None, and () of stores
+        value                           what the host has given the call along as it is, or None
+
+    It does not change; ask again in the next batch. Raises slither.Failure where no batch runs.
+    """
+    from slither import _context
+    return _context.context()
+
+
+def progress(done, total=None, text=""):
+    """Tells the host how far the call has come: done of total, in numbers of whatever, and a few words.
+
+    Cheap to call often: a message goes every 50 ms at most, and the last one always. Does nothing where no host listens: outside of a worker, and in a
+    thread that works for no session.
+    """
+    from slither import _progress
+    _progress.progress(done, total, text)
 
 
 def snapshot():

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The head of a request: [function, nil or {option: value}]. Read once a batch, hence in one pass and without objects. */
-#include "session.h"
+/* The head of a request: [function, nil or {option: value}]. Read once a batch, hence in one pass; it becomes objects when somebody asks. */
+#include "session_table.h"
 
 #include "base/macros.h"
 #include "wire/token.h"
@@ -64,4 +64,35 @@ bool sl__head_read(struct sl__head *head, const struct sl__request *request) {
     if (list.count > 1)
         read_options(head, at, end);
     return true;
+}
+
+PyObject *sl__session_module_batch(PyObject *module, PyObject *unused) {
+    (void)unused;
+    struct sl__state *state = sl__state_of(module);
+    const struct sl__sessions *sessions = state->sessions;
+    const struct sl__head *head = &sessions->head;
+    const struct sl__life *life = sl__life();
+    bool main = PyThread_get_thread_ident() == sessions->main_thread;
+    uint64_t here = sl__session_here(state);
+    if (!sessions->running || (here != head->session && (here != 0 || !main)))
+        return sl__raise(state, SL_E_CLOSED,
+                         "there is a context only in a function that a host has called, while it runs; another thread "
+                         "has it in 'with session:'");
+    struct sl__decoder decoder = {
+        .state = state,
+        .start = head->context.data,
+        .position = head->context.data,
+        .end = head->context.data + head->context.size,
+        .depth_max = SL_DEPTH_MAX_DEFAULT,
+    };
+    PyObject *context = head->context.size > 0 ? sl__decode(&decoder) : Py_NewRef(Py_None);
+    PyObject *name = PyUnicode_DecodeUTF8((const char *)head->name, (Py_ssize_t)head->name_size, "replace");
+    PyObject *facts = NULL;
+    if (context != NULL && name != NULL)
+        facts = Py_BuildValue("OOIKIIKO", name, sessions->request->kind == SL__REQUEST_EACH ? Py_True : Py_False,
+                              sessions->request->item_count, (unsigned long long)head->session, life->worker,
+                              life->generation, (unsigned long long)sessions->request->sequence, context);
+    Py_XDECREF(context);
+    Py_XDECREF(name);
+    return facts;
 }

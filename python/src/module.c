@@ -181,6 +181,8 @@ static PyMethodDef native_functions[] = {
     {"send", sl__worker_send, METH_O, "send(dict): sends a life-cycle message to the host. Workers only."},
     {"serve", sl__worker_serve, METH_VARARGS,
      "serve(resolve, describe): runs batches until the host asks to stop. Workers only."},
+    {"batch", sl__session_module_batch, METH_NOARGS,
+     "batch() -> (function, each, item_count, session, worker, generation, sequence, context): the batch that runs."},
     {"session_here", sl__session_module_here, METH_NOARGS,
      "session_here() -> int: id of the session that the calling code works for; 0: none."},
     {"session_get", sl__session_module_get, METH_NOARGS,

@@ -30,7 +30,7 @@ VALUES = [
     None, True, 12345678901234, 2**64 - 1, 1.5, "text", "é" * 50, b"bytes", [1, [2, ["x" * 40]]], {"k" * 40: {"é": (1,)}},
     {1: 2, 1.5: 3, None: 4, b"x": 5, MOMENT: 6}, MOMENT, Text("x"), Row(a=1), bytearray(b"x"), memoryview(b"x"),
     slither.Array(bytes(16), "float64", (2, 1)), slither.skip("s"), slither.error("e"), slither.route("r", {"a": [1]}),
-    slither.unpack(b"\xc7\x19\x03" + bytes(24) + b"T"),
+    slither.unpack(b"\xc7\x20\x03" + bytes(24) + b"\1\0T" + b"repr "),
 ]
 FAILURES = [
     [0, {"k": [object()]}], 2**64, "\ud800", {(1,): 1}, [slither.skip()], slither.route("r", {1}), [Saboteur(a=1)], MOMENT.replace(tzinfo=None),
@@ -145,4 +145,35 @@ def test_a_worker(module, worker, function, each, items):
             host.batch("m:" + function, items, kind=2 if each else 1)
         return host.batch("m:blocks", [0]).values[0]
     counts = [rounds() for _ in range(4)]
+    assert min(after - before for before, after in zip(counts, counts[1:])) < 90
+
+
+def test_sessions_that_come_and_go(module, worker):
+    module("""
+        import asyncio, gc, slither, sys
+        def open(items):
+            session = slither.session()
+            session.cache = list(range(20))
+            session.get_or_create("self", lambda: session)
+            slither.on_session_close(session.cache.append, 1)
+            if items[0]:
+                slither.on_session_close(print, "closed", items[0], flush=True)
+            return items
+        async def look(items):
+            return [slither.context().session, slither.session().get("x")]
+        def blocks(items):
+            gc.collect()
+            return [sys.getallocatedblocks()]
+    """)
+    host = worker()
+
+    def rounds(number):
+        first = number * 100 + 1
+        for session in range(first, first + 100):
+            host.batch("m:open", [session if session == first + 99 else 0], options={"session": session})
+            host.batch("m:look", [0, 0], options={"session": session, "context": {"a": [session]}})
+        host.drop(*range(first, first + 100))
+        host.stdout.wait_for("closed %d" % (first + 99))
+        return host.batch("m:blocks", [0]).values[0]
+    counts = [rounds(number) for number in range(4)]
     assert min(after - before for before, after in zip(counts, counts[1:])) < 90

@@ -3,7 +3,7 @@
 import pytest
 
 import slither
-from worker_driver import EACH
+from worker_driver import EACH, HostError
 
 NAMES = """
     import slither
@@ -217,6 +217,37 @@ def test_a_drop_while_a_batch_runs_waits_for_its_end(module, worker, tmp_path):
     assert host.stdout.lines == ["begun", "ended a", "last a", "first a", "every 8 a"]
 
 
+def test_drops_without_number_while_a_batch_runs(module, worker, tmp_path):
+    module(HOOKS + """
+    def wait(items):
+        import os, time
+        print("begun", flush=True)
+        while not os.path.exists("go"):
+            time.sleep(0.001)
+        return items
+    """)
+    host = worker()
+    host.batch("m:open", ["a"], options=of(8))
+    host.submit("m:wait", [1], options=of(9))
+    host.stdout.wait_for("begun")
+    many = range(1 << 40, (1 << 40) + 8000)
+    full = 0
+    for sent in range(1000):
+        try:
+            host.drop(*many, nowait=1)
+        except HostError as reason:
+            assert reason.code == "again"
+            full += 1
+            if full == 100:
+                break
+    assert full == 100 and sent > 200, "the worker keeps some, and then reads no more"
+    (tmp_path / "go").touch()
+    assert host.reply().values == [1]
+    host.drop(8)
+    host.stdout.wait_for("every 8 a")
+    assert host.stop() == [0, 0]
+
+
 def test_a_stop_closes_all_sessions(module, worker):
     module(HOOKS)
     host = worker()
@@ -278,3 +309,234 @@ def test_a_batch_that_fails_tells_of_state_too(module, worker, kind):
     assert host.batch("m:absent", [1], options=of(6), kind=kind).state
     assert not host.batch("m:absent", [1], options=of(7), kind=kind).state
     assert not host.batch("m:forget", [1], options=of(6), kind=kind).state
+
+
+# ---- checkpoints --------------------------------------------------------------------------------------------------
+
+CHECKPOINTS = """
+    import slither
+    @slither.on_session_checkpoint(every=3)
+    def save(session):
+        return {"count": session.count, "by": slither.session().id} if "count" in session else None
+    @slither.on_session_restore
+    def load(session, value):
+        if value["count"] < 0:
+            raise ValueError("a count of %d" % value["count"])
+        session.count = value["count"]
+    @slither.on_session_close
+    def close():
+        print("closed", slither.session().id, slither.session().get("count"), flush=True)
+    def count(items):
+        session = slither.session()
+        session.count = session.get("count", 0) + 1
+        return [session.count]
+    def now(items):
+        return [slither.checkpoint()]
+    def look(items):
+        return [dict(slither.session())]
+"""
+
+
+def hear_call(host, **more):
+    """The worker's next call: (name, positional arguments, session, answer), where answer(value) replies to it."""
+    number, _, _, name, payload, _, session = host.do("call", **more)
+    arguments, keywords = slither.unpack(payload)
+    assert not keywords
+    return name, arguments, session, lambda value: host.do("answer", number=number, value=slither.pack(value))
+
+
+def test_a_checkpoint_after_every_so_many_batches(module, worker):
+    module(CHECKPOINTS)
+    host = worker(calls=1)
+    for number in (1, 2, 3):
+        assert host.batch("m:look", [0], options=of(70 + number)).values == [{}], "another session does not count"
+        assert host.batch("m:count", [0], options=of(7)).values == [number]
+    name, arguments, session, answer = hear_call(host)
+    assert (name, arguments, session) == ("slither.session.checkpoint", [7, [["m:load", {"count": 3, "by": 7}]]], 7)
+    answer(None)
+    host.submit("m:now", [0], options=of(7))
+    name, arguments, session, answer = hear_call(host)
+    assert (name, arguments[1], session) == ("slither.session.checkpoint", [["m:load", {"count": 3, "by": 7}]], 7)
+    answer(None)
+    assert host.reply().values == [True]
+    assert host.batch("m:now", [0], options=of(8)).values == [False]
+
+
+def test_a_worker_that_stops_makes_checkpoints_before_it_closes(module, worker):
+    module(CHECKPOINTS)
+    host = worker(calls=1)
+    for number in (5, 6):
+        assert host.batch("m:count", [0], options=of(number)).state
+    host.do("stop")
+    seen = []
+    for _ in range(2):
+        name, arguments, session, answer = hear_call(host)
+        assert name == "slither.session.checkpoint" and arguments[0] == session
+        assert arguments[1] == [["m:load", {"count": 1, "by": session}]] and not host.stdout.lines
+        seen.append(session)
+        answer(None)
+    assert host.do("reap") == [0, 0] and sorted(seen) == [5, 6]
+    assert sorted(host.stdout.text().splitlines()) == ["closed 5 1", "closed 6 1"]
+
+
+def test_a_session_that_has_moved_is_restored_once(module, worker):
+    module(CHECKPOINTS)
+    host = worker(calls=1)
+    host.submit("m:count", [0], options=of(9, moved=1))
+    name, arguments, session, answer = hear_call(host)
+    assert (name, arguments, session) == ("slither.session.restore", [9], 9)
+    answer([["m:load", {"count": 41}]])
+    reply = host.reply()
+    assert reply.values == [42] and reply.state
+    assert host.batch("m:look", [0], options=of(9, moved=1)).values == [{"count": 42}]
+
+
+@pytest.mark.parametrize("saved, says, shown", [
+    (None, "session 9 cannot be restored: it has no checkpoint", ""),
+    ([["m:load", {"count": -1}]], "session 9 could not be restored from its checkpoint: m:load: ValueError: a count of -1", "in load"),
+    ([["m:absent", 0]], "session 9 could not be restored from its checkpoint: m:absent: ", "has no 'absent'"),
+])
+def test_a_restore_that_fails(module, worker, saved, says, shown):
+    module(CHECKPOINTS)
+    host = worker(calls=1)
+    host.submit("m:count", [0], options=of(9, moved=2))
+    *_, answer = hear_call(host)
+    answer(saved)
+    reply = host.reply()
+    assert (reply.code, reply.state) == ("session_lost", False)
+    assert reply.details["message"].startswith(says) and shown in reply.details["traceback"]
+    assert host.batch("m:look", [0], options=of(9)).values == [{}], "half of a state is none"
+
+
+def test_a_checkpoint_that_fails_is_logged(module, worker):
+    module(CHECKPOINTS + """
+    def spoil(items):
+        slither.session().count = {1, 2}
+        return items
+    """)
+    host = worker(calls=1)
+    for _ in range(3):
+        host.batch("m:spoil", [1], options=of(2))
+    host.stderr.wait_for("session 2: checkpoint failed: slither.NotSerializable")
+    assert host.batch("m:now", [1], options=of(2)).code == "python_exception"
+
+
+def test_hooks_that_no_other_worker_could_find(module, worker):
+    module("""
+        import slither
+        @slither.on_session_checkpoint
+        def save(session):
+            return 1
+        def run(items):
+            told = []
+            def inner(session): pass
+            for hook in (slither.on_session_checkpoint, slither.on_session_restore):
+                for function in (inner, lambda session: 1, "m:save"):
+                    try:
+                        hook(function)
+                    except (ValueError, TypeError) as reason:
+                        told.append(type(reason).__name__)
+            try:
+                slither.on_session_checkpoint(run)
+            except ValueError as reason:
+                told.append(str(reason))
+            try:
+                slither.checkpoint()
+            except LookupError as reason:
+                told.append(str(reason))
+            return [told]
+    """)
+    host = worker()
+    assert host.batch("m:run", [0], options=of(1)).values == [
+        ["ValueError", "ValueError", "TypeError"] * 2 + [
+            "module m has the checkpoint hook save already; one of each kind serves all sessions",
+            "module m has a checkpoint hook, but no function with @slither.on_session_restore"]]
+
+
+# ---- context and progress -----------------------------------------------------------------------------------------
+
+
+def test_the_context_of_a_batch(module, worker):
+    module("""
+        import slither, threading
+        def fields(c):
+            return [c.function, c.each, c.item_count, c.session, c.worker, c.generation, c.batch, c.pipe, c.stage, c.metadata,
+                    list(c.stores), c.value]
+        def run(items):
+            told = []
+            session = slither.session()
+            def work():
+                try:
+                    slither.context()
+                except slither.Failure as reason:
+                    told.append(reason.code)
+                with session:
+                    told.append(slither.context().function)
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+            try:
+                slither.context().stage = 1
+            except AttributeError:
+                return [fields(slither.context()), told]
+        def one(item):
+            return fields(slither.context())
+    """)
+    host = worker()
+    context = {"pipe": "scoring", "stage": "predict", "metadata": {"tenant": 3}, "stores": ["features"]}
+    reply = host.batch("m:run", [1, 2], options=of(5, context=context))
+    assert reply.values == [
+        ["m:run", False, 2, 5, 0, 1, 1, "scoring", "predict", {"tenant": 3}, ["features"], context], ["closed", "m:run"]]
+    assert host.each("m:one", [1]).values == [["m:one", True, 1, 0, 0, 1, 2, None, None, None, [], None]]
+    assert host.batch("m:one", [1], options=of(1, context=[1, {"a": 2}]), kind=EACH).values[0][-1] == [1, {"a": 2}]
+    with pytest.raises(slither.Failure, match="there is a context only"):
+        slither.context()
+
+
+def test_progress_is_throttled_and_the_last_always_arrives(module, worker):
+    module("""
+        import slither, time
+        def quick(items):
+            for done in range(1000):
+                slither.progress(done, 5000, "step %d" % done)
+            return items
+        def whole(items):
+            for done in range(1, 101):
+                slither.progress(done, 100)
+            return items
+        def fail(items):
+            slither.progress(1)
+            slither.progress(2)
+            raise ValueError
+    """)
+    slither.progress(1, 2, "outside of a worker it does nothing")
+    host = worker(calls=1)
+
+    def run(function):
+        heard = []
+        host.submit("m:" + function, [1], options=of(3))
+        while True:
+            try:
+                name, arguments, session, answer = hear_call_or_reply(host)
+            except TypeError:
+                return heard
+            assert (name, session) == ("slither.progress", 3)
+            heard.append(arguments)
+            answer(None)
+    heard = run("quick")
+    assert heard[0] == [0.0, 5000.0, "step 0"] and heard[-1] == [999.0, 5000.0, "step 999"] and len(heard) < 200
+    assert run("whole")[-1] == [100.0, 100.0, ""]
+    assert run("fail")[-1] == [2.0, 0.0, ""]
+
+
+def hear_call_or_reply(host):
+    while True:
+        try:
+            return hear_call(host, timeout_ms=20)
+        except HostError:
+            pass
+        try:
+            host.reply(timeout_ms=1)
+            return None
+        except HostError:
+            pass

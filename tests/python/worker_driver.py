@@ -123,10 +123,10 @@ class Worker:
     def each(self, function, items):
         return self.batch(function, items, kind=EACH)
 
-    def drop(self, *sessions, refs=()):
+    def drop(self, *sessions, refs=(), **more):
         """Sessions have ended, and refs (session, object, count) are released."""
         self.do("tell", message={"type": "drop", "sessions": struct.pack("<%dQ" % len(sessions), *sessions),
-                                 "refs": b"".join(struct.pack("<QQI", *ref) for ref in refs)})
+                                 "refs": b"".join(struct.pack("<QQI", *ref) for ref in refs)}, **more)
 
     def stop(self):
         self.do("stop")

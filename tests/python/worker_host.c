@@ -245,8 +245,9 @@ static enum sl_code stop(struct sl_writer *out) {
 static enum sl_code tell(struct sl_value command, struct sl_writer *out) {
     struct sl_value message;
     enum sl_code code = sl_value_get(command, "message", &message);
+    uint32_t flags = number_at(command, "nowait", 0) != 0 ? SL__PACKET_NOWAIT : 0;
     if (code == SL_OK) {
-        code = sl__packet_send(host.life, message.data, message.size, NULL, 0, 0, &host.error);
+        code = sl__packet_send(host.life, message.data, message.size, NULL, 0, flags, &host.error);
     }
     sl_write_nil(out);
     return code;
@@ -586,7 +587,7 @@ static enum sl_code run(struct sl_value command, struct sl_writer *out) {
     if (strcmp(operation, "leak") == 0) { /* forks a child that holds the descriptors -> pid */
         return leak(out);
     }
-    if (strcmp(operation, "tell") == 0) { /* message: a life-cycle message -> nil */
+    if (strcmp(operation, "tell") == 0) { /* message: a life-cycle message, nowait -> nil */
         return tell(command, out);
     }
     if (strcmp(operation, "ask") == 0) { /* number, stack_ms -> the worker's answer */
