@@ -29,7 +29,15 @@ def preload(name):
 
 
 def resolve(name):
-    """The callable of that name. Raises Unresolved."""
+    """The batch function of that name. Raises Unresolved."""
+    target = find(name)
+    if not callable(target):
+        raise Unresolved("function_not_found", name, "this is of type %s and cannot be called" % type(target).__name__)
+    return run_to_end(target) if is_async(target) else target
+
+
+def find(name):
+    """What has that name, callable or not. Raises Unresolved."""
     module_name, colon, path = name.partition(":")
     if not colon or not module_name or not path:
         raise Unresolved("function_not_found", name, "this is not the name of a function; write module:function")
@@ -44,9 +52,7 @@ def resolve(name):
         except BaseException as reason:
             raise Unresolved("function_not_found", name, "looking up '%s' raised %s" % (part, summary(reason))) from reason
         seen += (":" if seen == module_name else ".") + part
-    if not callable(target):
-        raise Unresolved("function_not_found", name, "this is of type %s and cannot be called" % type(target).__name__)
-    return run_to_end(target) if is_async(target) else target
+    return target
 
 
 def import_module(module_name, name):
@@ -93,17 +99,22 @@ _runner = None
 
 
 def run_to_end(function):
-    """Makes an async function callable from the serve loop. All of a worker's run on one event loop, one call at a time.
-
-    What a call leaves running there works for the session of that call, whichever runs meanwhile.
-    """
+    """Makes an async function callable from the serve loop."""
     def call(*arguments, **keywords):
-        global _runner
-        if _runner is None:
-            import asyncio
-            import atexit
-            _runner = asyncio.Runner()
-            atexit.register(_runner.close)
-        from slither import _sessions
-        return _sessions.bound_call(lambda context: _runner.run(function(*arguments, **keywords), context=context), session_here())
+        return run(function(*arguments, **keywords))
     return call
+
+
+def run(coroutine):
+    """What a coroutine gives. All of a worker's run on one event loop, one at a time.
+
+    What one leaves running there works for the session that it was run for, whichever is served meanwhile.
+    """
+    global _runner
+    if _runner is None:
+        import asyncio
+        import atexit
+        _runner = asyncio.Runner()
+        atexit.register(_runner.close)
+    from slither import _sessions
+    return _sessions.bound_call(lambda context: _runner.run(coroutine, context=context), session_here())

@@ -15,7 +15,7 @@ static PyObject *decode(struct sl__state *state, const uint8_t *bytes, size_t si
 }
 
 static int encode(struct sl__state *state, struct sl_writer *writer, PyObject *object) {
-    struct sl__encoder encoder = {state, writer, SL_DEPTH_MAX_DEFAULT, 0, NULL};
+    struct sl__encoder encoder = {.state = state, .writer = writer, .depth_max = SL_DEPTH_MAX_DEFAULT};
     if (sl__encode(&encoder, object, false) < 0) {
         sl__encode_finish_failure(&encoder);
         return -1;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Values to Python objects, straight from where they lie. What is wrong with the bytes is raised as ValueError with its offset. */
 #include "module.h"
+#include "session.h"
 
 #include "base/macros.h"
 #include "wire/ext.h"
@@ -110,7 +111,9 @@ static PyObject *decode_ext(struct sl__decoder *decoder, const struct sl__token 
         struct sl_ref ref;
         const char *what = NULL;
         enum sl_code code = sl__ext_read_ref(token->payload, token->size, &ref, &what);
-        return code == SL_OK ? sl__ref_make(decoder->state, &ref) : fail(decoder, code, token->payload, what);
+        if (code != SL_OK)
+            return fail(decoder, code, token->payload, what);
+        return decoder->refs ? sl__session_ref_get(decoder->state, &ref) : sl__ref_make(decoder->state, &ref);
     }
     case SL__EXT_MARK:
         return decode_mark(decoder, token);

@@ -5,8 +5,13 @@
  * Objects of the exact built-in types take the short way in sl__encode(): no Python code runs there, so borrowed references are
  * safe as long as every container on the way down is held. Everything else ends in encode_other(), which may run
  * Python code (an __index__, an items()), and which therefore holds what it works on.
+ *
+ * With refs, each value goes through encode_or_ref() on its way: the innermost object that cannot travel becomes a ref, and all around it keeps its
+ * shape. What is nested too deep, as all that contains itself is, fails at its bottom and becomes one ref near its top: a ref for each
+ * leaf of it would take as long as there are ways down to them.
  */
 #include "module.h"
+#include "session.h"
 
 #include "base/macros.h"
 #include "wire/ext.h"
@@ -24,6 +29,8 @@ int sl__encode_raise_writer(struct sl__state *state, const struct sl_writer *wri
         PyErr_SetString(state->not_serializable, what);
     return -1;
 }
+
+#define WHOLE_DEPTH 2 /* containers around the one that becomes a ref because of what is too deep in it */
 
 static int fail(struct sl__encoder *encoder, const char *what) {
     PyErr_SetString(encoder->state->not_serializable, what);
@@ -86,6 +93,8 @@ void sl__encode_finish_failure(struct sl__encoder *encoder) {
 }
 
 static int fail_type(struct sl__encoder *encoder, PyObject *object) {
+    if (encoder->refs)
+        return fail(encoder, "a ref will do"); /* nobody will see that text */
     PyObject *text = explain("not_serializable", object, NULL);
     if (text == NULL)
         return -1;
@@ -109,6 +118,7 @@ static bool enter(struct sl__encoder *encoder) {
         encoder->depth++;
         return true;
     }
+    encoder->too_deep = true;
     PyErr_Format(encoder->state->not_serializable,
                  "containers are nested more than %u deep, which is the limit; a list or dict that contains itself "
                  "cannot travel",
@@ -159,6 +169,12 @@ static int encode_blob(struct sl__encoder *encoder, const void *bytes, Py_ssize_
         return fail(encoder, "bytes are larger than 1 GiB; send them in several items");
     sl__put_bytes(encoder->writer, bytes, (size_t)size);
     return 0;
+}
+
+static int encode_bytes(struct sl__encoder *encoder, PyObject *object) {
+    char *bytes;
+    Py_ssize_t size;
+    return PyBytes_AsStringAndSize(object, &bytes, &size) < 0 ? -1 : encode_blob(encoder, bytes, size);
 }
 
 static long long attribute_of(PyObject *object, const char *name) {
@@ -454,11 +470,8 @@ static int encode_other_scalar(struct sl__encoder *encoder, PyObject *object) {
         sl__put_float(encoder->writer, PyFloat_AsDouble(object));
         return 0;
     }
-    if (PyBytes_Check(object)) {
-        char *bytes;
-        Py_ssize_t size;
-        return PyBytes_AsStringAndSize(object, &bytes, &size) < 0 ? -1 : encode_blob(encoder, bytes, size);
-    }
+    if (PyBytes_Check(object))
+        return encode_bytes(encoder, object);
     int matches = is_numpy_scalar(encoder->state, object);
     if (matches != 0)
         return matches < 0 ? -1 : encode_numpy_scalar(encoder, object);
@@ -519,8 +532,10 @@ static int encode_key(struct sl__encoder *encoder, PyObject *key) {
         return encode_str(encoder, key);
     if (type == &PyLong_Type)
         return encode_int(encoder, key);
-    if (key == Py_None || type == &PyBool_Type || type == &PyFloat_Type || type == &PyBytes_Type)
-        return sl__encode(encoder, key, false);
+    if (key == Py_None)
+        return sl__put_nil(encoder->writer), 0;
+    if (type == &PyBool_Type)
+        return sl__put_bool(encoder->writer, key == Py_True), 0;
     int status = encode_other_scalar(encoder, key);
     if (status != 1)
         return status;
@@ -533,7 +548,8 @@ static int encode_key(struct sl__encoder *encoder, PyObject *key) {
     return -1;
 }
 
-int sl__encode(struct sl__encoder *encoder, PyObject *object, bool mark_allowed) {
+static inline __attribute__((always_inline)) int encode_value(struct sl__encoder *encoder, PyObject *object,
+                                                              bool mark_allowed) {
     PyTypeObject *type = Py_TYPE(object);
     int status = 0;
     if (type == &PyUnicode_Type)
@@ -552,14 +568,62 @@ int sl__encode(struct sl__encoder *encoder, PyObject *object, bool mark_allowed)
         sl__put_bool(encoder->writer, object == Py_True);
     else if (type == &PyTuple_Type)
         status = encode_tuple(encoder, object);
-    else if (type == &PyBytes_Type) {
-        char *bytes;
-        Py_ssize_t size;
-        status = PyBytes_AsStringAndSize(object, &bytes, &size) < 0 ? -1 : encode_blob(encoder, bytes, size);
-    } else
+    else if (type == &PyBytes_Type)
+        status = encode_bytes(encoder, object);
+    else
         status = encode_held(encoder, object, mark_allowed);
     /* Looked at once a value and not once a write: a writer that has failed ignores what follows. */
     if (SL_UNLIKELY(status == 0 && encoder->writer->code != SL_OK))
         return sl__encode_raise_writer(encoder->state, encoder->writer);
     return status;
+}
+
+/* ---- refs of what cannot travel -------------------------------------------------------------------------------- */
+
+/* A ref of the current session for the object. */
+static int encode_new_ref(struct sl__encoder *encoder, PyObject *object) {
+    struct sl_ref ref;
+    const char *type_name, *repr;
+    Py_ssize_t type_name_size, repr_size;
+    PyObject *calls = PyImport_ImportModule("slither._calls");
+    PyObject *texts = calls != NULL ? PyObject_CallMethod(calls, "texts", "O", object) : NULL;
+    int status = -1;
+    if (texts != NULL && PyArg_ParseTuple(texts, "s#s#", &type_name, &type_name_size, &repr, &repr_size) &&
+        sl__session_ref_add(encoder->state, object, &ref) == 0) {
+        ref.type_name = type_name;
+        ref.type_name_size = (size_t)type_name_size;
+        ref.repr = repr;
+        ref.repr_size = (size_t)repr_size;
+        sl__put_ref(encoder->writer, &ref);
+        status = encoder->writer->code == SL_OK ? 0 : sl__encode_raise_writer(encoder->state, encoder->writer);
+    }
+    Py_XDECREF(texts);
+    Py_XDECREF(calls);
+    return status;
+}
+
+static __attribute__((noinline)) int encode_or_ref(struct sl__encoder *encoder, PyObject *object, bool mark_allowed) {
+    struct sl__state *state = encoder->state;
+    size_t begin = encoder->writer->size;
+    uint32_t depth = encoder->depth;
+    size_t refs = sl__session_refs_mark(state);
+    int status = encode_value(encoder, object, mark_allowed);
+    if (SL_LIKELY(status == 0) || encoder->writer->code != SL_OK || !PyErr_ExceptionMatches(state->not_serializable) ||
+        (encoder->too_deep && depth > WHOLE_DEPTH))
+        return status;
+    PyErr_Clear();
+    Py_CLEAR(encoder->place);
+    encoder->too_deep = false;
+    encoder->writer->size = begin;
+    encoder->depth = depth;
+    sl__session_refs_cut(state, refs);
+    Py_INCREF(object);
+    status = encode_new_ref(encoder, object);
+    Py_DECREF(object);
+    return status;
+}
+
+int sl__encode(struct sl__encoder *encoder, PyObject *object, bool mark_allowed) {
+    return SL_UNLIKELY(encoder->refs) ? encode_or_ref(encoder, object, mark_allowed)
+                                      : encode_value(encoder, object, mark_allowed);
 }

@@ -281,7 +281,7 @@ PyObject *sl__worker_send(PyObject *module, PyObject *message) {
         return sl__raise(state, SL_E_CLOSED, "not in a worker: there is no host to send to");
     struct sl_writer writer;
     sl_writer_init(&writer, NULL);
-    struct sl__encoder encoder = {state, &writer, SL_DEPTH_MAX_DEFAULT, 0, NULL};
+    struct sl__encoder encoder = {.state = state, .writer = &writer, .depth_max = SL_DEPTH_MAX_DEFAULT};
     PyObject *result = NULL;
     if (sl__encode(&encoder, message, false) < 0) {
         sl__encode_finish_failure(&encoder);

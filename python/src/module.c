@@ -78,7 +78,7 @@ static PyObject *native_pack(PyObject *module, PyObject *arguments, PyObject *ke
     struct sl_writer writer;
     sl_writer_init(&writer, NULL);
     PyObject *packed = NULL;
-    struct sl__encoder encoder = {sl__state_of(module), &writer, depth_max, 0, NULL};
+    struct sl__encoder encoder = {.state = sl__state_of(module), .writer = &writer, .depth_max = depth_max};
     if (sl__encode(&encoder, object, true) == 0)
         packed = PyBytes_FromStringAndSize((const char *)writer.data, (Py_ssize_t)writer.size);
     else

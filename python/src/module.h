@@ -118,7 +118,8 @@ struct sl__decoder {
     uint32_t depth;
     struct sl__mapping *mapping; /* the bytes lie in this file: arrays are seen in place. NULL: they are copied */
     struct sl__lane *lane;       /* knows the shared buffers; may be NULL */
-    enum sl_code code;           /* of a failure that is not Python's own; SL_OK otherwise */
+    bool refs; /* refs become the objects that they name (session.h), or the value is refused; else slither.Ref */
+    enum sl_code code; /* of a failure that is not Python's own; SL_OK otherwise */
 };
 /* The value at the position, which moves past it. NULL with an exception (ValueError when the bytes are at fault). */
 PyObject *sl__decode(struct sl__decoder *decoder);
@@ -130,10 +131,12 @@ struct sl__encoder {
     uint32_t depth_max;
     uint32_t depth;
     PyObject *place; /* list of the steps from the inside out, made while a failure unwinds; NULL without one */
+    bool refs;       /* what cannot travel becomes a ref of the current session (session.h) */
+    bool too_deep;   /* refs: that is what unwinds */
 };
 /*
  * Appends the value of an object to the writer. -1 with an exception: slither.NotSerializable, whose text has the place, or
- * MemoryError. What was appended is then to be cut off. `mark_allowed`: the object may be a mark.
+ * MemoryError; with refs instead of the former slither.Failure, when the session may hold no more. What was appended is then to be cut off. `mark_allowed`: the object may be a mark.
  */
 int sl__encode(struct sl__encoder *encoder, PyObject *object, bool mark_allowed);
 /*

@@ -142,6 +142,7 @@ static enum sl_code write_failure(struct batch *batch) {
     if (batch->encoder.place != NULL)
         sl__encode_finish_failure(&batch->encoder);
     PyObject *details = describe_failure(batch, &code, NULL);
+    batch->encoder.refs = false; /* a name in an error would be nobody's to give back */
     batch->refs_begin = 0;
     cut_reply(batch, 0);
     if (details == NULL || sl__encode(&batch->encoder, details, false) < 0) {
@@ -410,7 +411,7 @@ static int run_request(struct server *server, const struct sl__request *request)
     struct sl_limits limits = SL_LIMITS_INIT;
     limits.depth_max = depth_max;
     sl__writer_init_at(&batch.writer, memory, capacity, &limits, grow_reply);
-    batch.encoder = (struct sl__encoder){server->state, &batch.writer, depth_max, 0, NULL};
+    batch.encoder = (struct sl__encoder){.state = server->state, .writer = &batch.writer, .depth_max = depth_max};
     batch.decoder = (struct sl__decoder){
         .state = server->state,
         .start = request->data,
@@ -419,8 +420,10 @@ static int run_request(struct server *server, const struct sl__request *request)
         .depth_max = depth_max,
         .mapping = request->mapping,
         .lane = server->lane,
+        .refs = true,
     };
     int status = begin_batch(&batch);
+    batch.encoder.refs = sl__session_refs(server->state);
     if (status == 0)
         status = request->kind == SL__REQUEST_EACH ? run_each(&batch) : run_batch(&batch);
     sl__snapshot_batch_end();

@@ -167,7 +167,8 @@ static int open_request(struct request *request, struct sl__state *state, PyObje
     request->heap = NULL;
     sl__writer_init_at(&request->writer, request->block + request->room, sizeof(request->block) - request->room, NULL,
                        grow_request);
-    request->encoder = (struct sl__encoder){state, &request->writer, SL_DEPTH_MAX_DEFAULT, NESTING, NULL};
+    request->encoder = (struct sl__encoder){
+        .state = state, .writer = &request->writer, .depth_max = SL_DEPTH_MAX_DEFAULT, .depth = NESTING};
     return 0;
 }
 
