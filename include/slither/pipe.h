@@ -169,8 +169,11 @@ struct sl_pipe_definition {
 
 /** One thing that is wrong with a definition. */
 struct sl_pipe_problem {
-    char place[160];   /**< "stage predict, on_error_to" */
-    char message[352]; /**< what is wrong, what was expected */
+    char place[160];    /**< "stage predict, on_error_to" */
+    char message[352];  /**< what is wrong, what was expected */
+    uint32_t stage;     /**< its index; UINT32_MAX: it is about the whole pipe */
+    const char *member; /**< of the stage or the definition: "on_error_to"; NULL: about all of it; static storage */
+    uint32_t entry;     /**< of the routes or the outputs, by index; UINT32_MAX: none of them */
 };
 
 /**

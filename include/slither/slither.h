@@ -27,6 +27,8 @@
 #include <slither/json.h>
 #include <slither/loader.h>
 #include <slither/pipe.h>
+#include <slither/pipe_file.h>
+#include <slither/plugin.h>
 #include <slither/pool.h>
 #include <slither/runtime.h>
 #include <slither/store.h>

@@ -16,11 +16,16 @@ struct check {
     struct sl_pipe_problem *problems;
     uint32_t problem_max, problem_count;
     struct sl_pipe_problem first;
+    uint32_t entry; /* the route or the output that is being looked at; UINT32_MAX: none */
 };
 
 static void SL_PRINTF(4, 5)
     problem(struct check *check, const struct sl_stage *stage, const char *what, const char *format, ...) {
-    struct sl_pipe_problem found;
+    struct sl_pipe_problem found = {
+        .stage = stage != NULL ? (uint32_t)(stage - check->definition->stages) : UINT32_MAX,
+        .member = what,
+        .entry = check->entry,
+    };
     if (stage != NULL && stage->name[0] != '\0') {
         snprintf(found.place, sizeof found.place, "stage %.64s%s%s", stage->name, what != NULL ? ", " : "",
                  what != NULL ? what : "");
@@ -88,6 +93,7 @@ static void check_names(struct check *check) {
         check_name(check, NULL, "name", definition->name);
     }
     for (uint32_t i = 0; i < check->output_count; i++) {
+        check->entry = i;
         check_name(check, NULL, "outputs", definition->outputs[i]);
         for (uint32_t j = 0; j < i; j++) {
             if (strcmp(definition->outputs[i], definition->outputs[j]) == 0) {
@@ -96,6 +102,7 @@ static void check_names(struct check *check) {
             }
         }
     }
+    check->entry = UINT32_MAX;
     for (uint32_t i = 0; i < check->stage_count; i++) {
         const struct sl_stage *stage = &definition->stages[i];
         check_name(check, stage, NULL, stage->name);
@@ -164,6 +171,7 @@ static void check_routes(struct check *check, const struct sl_stage *stage) {
     uint32_t count = 0;
     for (; stage->routes != NULL && stage->routes[count].to != NULL && count <= SL__ROUTES_MAX; count++) {
         const struct sl_route *route = &stage->routes[count];
+        check->entry = count;
         check_target(check, stage, "routes", route->to);
         if (stage->kind == SL_STAGE_ROUTER && route->when == NULL && route[1].to != NULL) {
             problem(check, stage, "routes",
@@ -175,6 +183,7 @@ static void check_routes(struct check *check, const struct sl_stage *stage) {
                     route->to);
         }
     }
+    check->entry = UINT32_MAX;
     if (count > SL__ROUTES_MAX) {
         problem(check, stage, "routes", "more than %u routes; is the list ended by one without a destination?",
                 SL__ROUTES_MAX);
@@ -284,6 +293,7 @@ static void check_reach(struct check *check) {
         }
     }
     for (uint32_t i = 0; i < check->output_count; i++) {
+        check->entry = i;
         if (!fed_outputs[i] && strcmp(definition->outputs[i], SL_OUTPUT_DEFAULT) != 0) {
             problem(check, NULL, "outputs", "output \"%s\" is never fed: no stage and no route leads to it",
                     definition->outputs[i]);
@@ -320,7 +330,11 @@ static bool measure(struct check *check) {
 enum sl_code sl_pipe_check(const struct sl_pipe_definition *definition, struct sl_pipe_problem *problems,
                            uint32_t problem_max, uint32_t *problem_count, struct sl_error *error) {
     struct check check = {
-        .definition = definition, .problems = problems, .problem_max = problems != NULL ? problem_max : 0};
+        .definition = definition,
+        .problems = problems,
+        .problem_max = problems != NULL ? problem_max : 0,
+        .entry = UINT32_MAX,
+    };
     if (measure(&check)) {
         check_names(&check);
         check_policy(&check, NULL, &definition->on_error, definition->on_error_to);
