@@ -24,6 +24,7 @@
 #include "input.h"
 #include "phases.h"
 #include "results.h"
+#include "secrets.h"
 #include "status.h"
 
 struct call {
@@ -254,6 +255,7 @@ static enum sl_code start_pool(struct call *call) {
     pool_options.python_path = call->options.python_path.texts;
     pool_options.preload = preload;
     pool_options.template_use = call->options.no_template ? SL_TEMPLATE_OFF : SL_TEMPLATE_AUTO;
+    pool_options.redact = secrets_patterns();
     pool_options.start_timeout_ms = (uint32_t)call->options.start_timeout_ms;
     code = sl_pool_create(call->runtime, &pool_options, &call->pool, &call->error);
     if (code == SL_OK) {

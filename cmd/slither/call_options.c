@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "on_error.h"
+#include "secrets.h"
 
 #define AT(member) offsetof(struct call_options, member)
 #define HEADING(text) \
@@ -163,6 +164,8 @@ const struct option_spec call_option_specs[] = {
     {"report", 0, OPTION_FILE, "FILE", "Write the report of the run to FILE, as JSON", AT(report_path), 0, 0, NULL,
      NULL},
 
+    OPTION_REDACT,
+
     HEADING("terminal"),
     {"progress", 0, OPTION_FLAG, NULL, "Show progress, even if standard error is not a terminal", AT(progress),
      PROGRESS_ON, 0, NULL, NULL},
@@ -291,5 +294,6 @@ void call_options_finish(struct call_options *options) {
     }
     free(options->routes);
     free(options->policy_route);
+    secrets_finish();
     *options = (struct call_options){0};
 }

@@ -2,8 +2,11 @@
 #include "error_log.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "console.h"
+#include "secrets.h"
 
 /* Bad lines that are named on standard error; the others are counted. */
 #define BAD_LINES_SHOWN 10
@@ -55,12 +58,20 @@ static enum sl_code put_bad_line(struct error_log *log, const struct bad_line *b
     struct sl_writer probe;
     struct sl_value text;
     sl_writer_init(&probe, NULL);
-    sl_write_strn(&probe, bad->text, bad->text_size);
+    size_t size = bad->text_size;
+    char *shown = malloc(size + 1); /* it may be empty */
+    if (shown == NULL) {
+        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for the text of a bad line");
+    }
+    memcpy(shown, bad->text, size);
+    size = secrets_hide(shown, size);
+    sl_write_strn(&probe, shown, size);
     if (sl_writer_end(&probe, &text, NULL) == SL_OK) {
         sl_write_value(writer, text);
     } else {
-        sl_write_bytes(writer, bad->text, bad->text_size);
+        sl_write_bytes(writer, shown, size);
     }
+    free(shown);
     sl_writer_finish(&probe);
     return printer_put_built(&log->printer, &log->file, 0, error);
 }

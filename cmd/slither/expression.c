@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secrets.h"
+
 /* Above it a double skips whole numbers. */
 #define WEIGHT_MAX 9007199254740992.0
 
@@ -71,7 +73,10 @@ void expression_destroy(struct expression *expression) {
 }
 
 static bool fail(const struct expression *expression, const char *what, char *problem) {
-    snprintf(problem, EXPRESSION_PROBLEM_SIZE, "%s '%.120s': %.240s", expression->option, expression->text, what);
+    char shown[512]; /* jq quotes the item */
+    snprintf(shown, sizeof(shown), "%s", what);
+    shown[secrets_hide(shown, strlen(shown))] = '\0';
+    snprintf(problem, EXPRESSION_PROBLEM_SIZE, "%s '%.120s': %.240s", expression->option, expression->text, shown);
     return false;
 }
 

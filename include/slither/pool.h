@@ -115,13 +115,20 @@ struct sl_pool_options {
      */
     uint32_t start_failure_max;   /**< 1..1000; default 5 */
     uint32_t circuit_cooldown_ms; /**< 1..30000; default 1000 */
+
+    /**
+     * Names of keys whose values are left out of texts: of errors, tracebacks, reasons of marks, lines of the log, hot keys of reports. See
+     * docs/redaction.md. NULL-terminated, at most 64 of at most 63 bytes; `*` stands for any part of a name, "default" for the usual list. NULL (default):
+     * the usual list; an empty list: nothing is left out.
+     */
+    const char *const *redact;
 };
 
 #define SL_POOL_OPTIONS_INIT                                                                                           \
     {                                                                                                                  \
         sizeof(struct sl_pool_options), "pool", 0, NULL, NULL, NULL, NULL, NULL, 30000, 2000, 1000, 10000, 50, 1024,   \
             (uint64_t)1 << 20, (uint64_t)1 << 30, (uint64_t)64 << 20, 128, false, SL_TEMPLATE_AUTO, 0, 0, 30000, 0, 0, \
-            0, 0, 10, 0, NULL, 200, 0, 1000, 30000, 5, 1000                                                            \
+            0, 0, 10, 0, NULL, 200, 0, 1000, 30000, 5, 1000, NULL                                                      \
     }
 
 /**

@@ -30,6 +30,7 @@
 #include <slither/pipe_file.h>
 #include <slither/plugin.h>
 #include <slither/pool.h>
+#include <slither/redact.h>
 #include <slither/runtime.h>
 #include <slither/store.h>
 #include <slither/value.h>

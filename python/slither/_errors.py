@@ -4,7 +4,7 @@ import os
 import sys
 
 from slither._functions import Unresolved
-from slither._native import Failure, NotSerializable
+from slither._native import Failure, NotSerializable, redact
 
 MESSAGE_MAX = 8192  # characters of a message
 TRACEBACK_MAX = 32768  # characters of a traceback; its end is kept, because that is where the exception is
@@ -28,7 +28,7 @@ def describe(exception, item):
     code, message, shown = classify(exception)
     details = {
         "code": code,
-        "message": cut_start(clean(message), MESSAGE_MAX),
+        "message": shown_message(message),
         "type": type_name(shown if shown is not None else exception),
         "traceback": traceback_of(shown),
         "item": item,
@@ -78,7 +78,7 @@ def traceback_of(exception):
         import traceback
         report = traceback.TracebackException.from_exception(exception, compact=True)
         hide_frames(report, set())
-        return cut_end(clean("".join(report.format())), TRACEBACK_MAX)
+        return cut_end("".join(map(scrubbed, report.format())), TRACEBACK_MAX)
     except BaseException as reason:  # an exception class with properties that raise, or no memory
         return "(the traceback of a %s could not be formatted: %s)\n" % (type(exception).__name__, type(reason).__name__)
 
@@ -103,6 +103,16 @@ def hide_in_stack(stack):
         while rest and (os.sep + "asyncio" + os.sep in rest[0].filename or "importlib" in rest[0].filename):
             rest = rest[1:]
         stack[:] = stack[:ours.index(True)] + rest
+
+
+def shown_message(text):
+    """A message as the host may have it. Only its beginning is looked at: exceptions may hold a gigabyte."""
+    return cut_start(redact(clean(text[:2 * MESSAGE_MAX])), MESSAGE_MAX)
+
+
+def scrubbed(part):
+    """A part of a traceback without the values of secrets: a frame, whose source is to stay readable, or the text of an exception."""
+    return redact(clean(part), part.lstrip(" |+-").startswith('File "'))
 
 
 def clean(text):

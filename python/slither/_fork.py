@@ -39,7 +39,7 @@ def run(native, send_failure, arguments=()):
         for name in message["preload"]:
             _functions.preload(name)
     except _functions.Unresolved as failure:
-        send_failure(failure.code, str(failure), _errors.traceback_of(failure.__cause__))
+        send_failure(failure.code, _errors.shown_message(str(failure)), _errors.traceback_of(failure.__cause__))
         return 1
     # What is garbage now would be kept by every worker; what is not is shared with them until a collection touches it.
     gc.collect()

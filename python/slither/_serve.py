@@ -24,7 +24,7 @@ def run(native, send_failure):
         for name in config.get("preload", ()):
             _functions.preload(name)
     except _functions.Unresolved as failure:
-        send_failure(failure.code, str(failure), _errors.traceback_of(failure.__cause__))
+        send_failure(failure.code, _errors.shown_message(str(failure)), _errors.traceback_of(failure.__cause__))
         return 1
     native.send(readiness())
     native.serve(_functions.resolve, _errors.describe)

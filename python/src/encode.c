@@ -13,6 +13,8 @@
 #include "module.h"
 #include "session.h"
 
+#include <string.h>
+
 #include "base/macros.h"
 #include "wire/ext.h"
 #include "wire/writer.h"
@@ -413,7 +415,21 @@ static int encode_mark(struct sl__encoder *encoder, PyObject *object) {
     }
     if ((size_t)size > SL_SIZE_MAX_DEFAULT)
         return fail(encoder, "the text of a mark is larger than 1 GiB");
-    size_t begin = sl__put_mark_begin(encoder->writer, mark->kind, text, (size_t)size);
+    char *shown = NULL;
+    if (mark->kind != SL_MARK_ROUTE &&
+        (memchr(text, '=', (size_t)size) != NULL || memchr(text, ':', (size_t)size) != NULL ||
+         memchr(text, ',', (size_t)size) != NULL)) {
+        /* It may name a secret; the name of a route has to arrive as it is. */
+        shown = PyMem_Malloc((size_t)size);
+        if (shown == NULL) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        memcpy(shown, text, (size_t)size);
+        size = (Py_ssize_t)sl__redact_text(sl__redactor(), SL__REDACT_TEXT, shown, (size_t)size);
+    }
+    size_t begin = sl__put_mark_begin(encoder->writer, mark->kind, shown != NULL ? shown : text, (size_t)size);
+    PyMem_Free(shown);
     if (mark->kind == SL_MARK_ROUTE || mark->payload != Py_None) {
         if (sl__encode(encoder, mark->payload, false) < 0) {
             PyObject *type, *value, *traceback;

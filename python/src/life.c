@@ -165,6 +165,8 @@ static const char *read_config(struct sl_value message, uint64_t *protocol, uint
         return "depth_max";
     if (!read_number(message, "memory_max", UINT64_MAX, memory_max))
         return "memory_max";
+    if (!sl__redactor_take(message))
+        return "redact";
     config->limits = (struct sl_limits)SL_LIMITS_INIT;
     config->limits.depth_max = (uint32_t)depth_max;
     config->lane = (uint32_t)worker;

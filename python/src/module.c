@@ -177,6 +177,8 @@ static PyMethodDef native_functions[] = {
     {"route", WITH_KEYWORDS(native_route), METH_VARARGS | METH_KEYWORDS, route_doc},
     {"view", WITH_KEYWORDS(sl__calls_view), METH_FASTCALL | METH_KEYWORDS, view_doc},
     {"view_many", WITH_KEYWORDS(sl__calls_view_many), METH_FASTCALL, view_many_doc},
+    {"redact", sl__redact, METH_VARARGS,
+     "redact(text, source=False) -> str: the text without the values of keys that look like secrets."},
     {"connect", sl__worker_connect, METH_NOARGS, "connect() -> dict: takes the host's first message. Workers only."},
     {"send", sl__worker_send, METH_O, "send(dict): sends a life-cycle message to the host. Workers only."},
     {"serve", sl__worker_serve, METH_VARARGS,

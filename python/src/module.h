@@ -25,6 +25,7 @@
 #include <slither/death.h>
 #include <slither/value.h>
 
+#include "base/redact.h"
 #include "lane/lane.h"
 
 /* Names of keyword arguments: constant here, which the older prototypes of CPython cannot say. */
@@ -166,6 +167,12 @@ struct sl__life {
     void *readings_context;
 };
 struct sl__life *sl__life(void);
+
+/* redact.c: what no text of this process says to its host. The usual, until the host has said what. */
+struct sl__redact *sl__redactor(void);
+/* Takes the list of the host's first message, if it has one. False: it is no such list. */
+bool sl__redactor_take(struct sl_value message);
+PyObject *sl__redact(PyObject *module, PyObject *arguments);
 /*
  * A pidfd of the host: the process that made the socket pair, whoever is our parent. -1 when there is none to be had. Ends this process
  * when the host has ended.

@@ -156,6 +156,8 @@ PyObject *sl__template_prepare(PyObject *module, PyObject *unused) {
             "host and worker package are of different builds: the host speaks protocol %llu, the package protocol "
             "%d; set SLITHER_PACKAGE_PATH to the package of this build",
             (unsigned long long)protocol, SL__PROTOCOL);
+    } else if (!sl__redactor_take(message)) {
+        sl__raise(state, SL_E_PROTOCOL, "the host's first message has no usable 'redact'");
     } else {
         struct sl__decoder decoder = {
             .state = state,

@@ -8,6 +8,7 @@
 #include <slither/json.h>
 
 #include "base/macros.h"
+#include "base/redact.h"
 #include "base/utf8.h"
 #include "run.h"
 #include "sys/clock.h"
@@ -129,10 +130,12 @@ void sl__run_count_key(struct sl__run *run, uint64_t hash, struct sl_value key) 
     least->count++;
     least->hash = hash;
     least->text[0] = '\0';
+    const struct sl__redact *redact = run->pool != NULL ? sl__pool_redact(run->pool) : &sl__redact_usual;
     char *text = NULL;
     size_t capacity = 0, size = 0;
     if (key.size > 0 && key.size <= 4096 &&
         sl_json_print(key, SL_JSON_NAN_AS_NULL, &text, &capacity, &size, NULL) == SL_OK) {
+        text[sl__redact_text(redact, SL__REDACT_TEXT, text, size)] = '\0';
         snprintf(least->text, sizeof least->text, "%s", text);
         least->text[sl__utf8_valid_size(least->text, strlen(least->text))] =
             '\0'; /* not in the middle of a character */

@@ -464,3 +464,7 @@ int64_t sl_pool_worker_pid(struct sl_pool *pool, uint32_t worker) {
 const char *sl_pool_python(const struct sl_pool *pool) {
     return pool->spec.python;
 }
+
+const struct sl__redact *sl__pool_redact(const struct sl_pool *pool) {
+    return &pool->spec.redact;
+}

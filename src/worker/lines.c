@@ -10,7 +10,9 @@
 
 #define ESCAPE_SIZE 4 /* "\xNN" */
 
-void sl__lines_init(struct sl__lines *lines, bool keep_tail, sl__line_fn *give, void *context) {
+void sl__lines_init(struct sl__lines *lines, bool keep_tail, const struct sl__redact *redact, sl__line_fn *give,
+                    void *context) {
+    lines->redact = redact;
     lines->give = give;
     lines->context = context;
     lines->used = 0;
@@ -36,6 +38,9 @@ static void keep(struct sl__lines *lines) {
 }
 
 static void give(struct sl__lines *lines) {
+    if (lines->redact != NULL) {
+        lines->used = sl__redact_text(lines->redact, SL__REDACT_TEXT, lines->text, lines->used);
+    }
     lines->text[lines->used] = '\0';
     if (lines->keep_tail) {
         keep(lines);

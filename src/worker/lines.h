@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "base/redact.h"
 
 #define SL__TAIL_LINES 20
 #define SL__TAIL_LINE_SIZE 1024 /* bytes kept of a line of the tail */
@@ -22,6 +23,7 @@ typedef void sl__line_fn(void *context, const char *text, size_t size);
 
 struct sl__lines {
     sl__line_fn *give;
+    const struct sl__redact *redact;
     void *context;
     size_t used;
     uint8_t partial[4]; /* start of a character whose end has not come yet */
@@ -32,7 +34,9 @@ struct sl__lines {
     char text[SL__LOG_PIECE_SIZE + 1];
 };
 
-void sl__lines_init(struct sl__lines *lines, bool keep_tail, sl__line_fn *give, void *context);
+/* `redact`: what they do not say; borrowed. NULL: nothing is left out. */
+void sl__lines_init(struct sl__lines *lines, bool keep_tail, const struct sl__redact *redact, sl__line_fn *give,
+                    void *context);
 void sl__lines_feed(struct sl__lines *lines, const void *bytes, size_t size);
 /* The writer is gone: gives what has no newline. */
 void sl__lines_flush(struct sl__lines *lines);

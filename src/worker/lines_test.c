@@ -70,7 +70,7 @@ static const struct expectation expectations[] = {
 static void check(const struct expectation *expected, size_t step) {
     static struct sl__lines lines;
     struct heard heard = {.count = 0};
-    sl__lines_init(&lines, false, hear, &heard);
+    sl__lines_init(&lines, false, NULL, hear, &heard);
     for (size_t at = 0; at < expected->size; at += step) {
         sl__lines_feed(&lines, expected->bytes + at, step < expected->size - at ? step : expected->size - at);
     }
@@ -107,7 +107,7 @@ static void a_long_line_comes_in_pieces_cut_between_characters(void **unused) {
     (void)unused;
     static struct sl__lines lines;
     struct heard heard = {.count = 0};
-    sl__lines_init(&lines, false, hear, &heard);
+    sl__lines_init(&lines, false, NULL, hear, &heard);
     const size_t characters = 10000;
     for (size_t i = 0; i < characters; i++) {
         sl__lines_feed(&lines, "\xe2\x82\xac", 3);
@@ -127,7 +127,7 @@ static void the_tail_is_the_last_lines(void **unused) {
     (void)unused;
     static struct sl__lines lines;
     struct heard heard = {.count = 0};
-    sl__lines_init(&lines, true, hear, &heard);
+    sl__lines_init(&lines, true, NULL, hear, &heard);
     assert_null(sl__lines_tail(&lines));
     assert_null(sl__lines_last(&lines));
     for (int i = 0; i < 100; i++) {
@@ -151,7 +151,7 @@ static void the_line_that_tells_of_a_crash_is_found(void **unused) {
     static struct sl__lines lines;
     struct heard heard = {.count = 0};
     static const char crash[] = "loading\nFatal Python error: Aborted\n\n  File \"model.py\", line 4 in <module>\n";
-    sl__lines_init(&lines, true, hear, &heard);
+    sl__lines_init(&lines, true, NULL, hear, &heard);
     assert_null(sl__lines_fatal(&lines));
     sl__lines_feed(&lines, crash, sizeof(crash) - 1);
     assert_string_equal(sl__lines_fatal(&lines), "Fatal Python error: Aborted");
@@ -168,7 +168,7 @@ static void a_line_of_the_tail_is_bounded(void **unused) {
     (void)unused;
     static struct sl__lines lines;
     struct heard heard = {.count = 0};
-    sl__lines_init(&lines, true, hear, &heard);
+    sl__lines_init(&lines, true, NULL, hear, &heard);
     for (int i = 0; i < 1000; i++) {
         sl__lines_feed(&lines, "\xe2\x82\xac", 3);
     }
@@ -188,7 +188,7 @@ static void noise_becomes_text(void **unused) {
     unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL);
     print_message("seed %u\n", seed);
     struct heard heard = {.count = 0};
-    sl__lines_init(&lines, true, hear, &heard);
+    sl__lines_init(&lines, true, NULL, hear, &heard);
     for (int round = 0; round < 200; round++) {
         char bytes[512];
         size_t size = (size_t)(rand_r(&seed) % (int)sizeof(bytes)) + 1;

@@ -37,11 +37,20 @@ static void write_preload(struct sl_writer *writer, const struct sl__spec *spec)
     }
 }
 
+/* In the form in which they are matched. */
+static void write_redact(struct sl_writer *writer, const struct sl__spec *spec) {
+    sl_write_str(writer, "redact");
+    sl_write_list(writer, spec->redact.count);
+    for (uint32_t i = 0; i < spec->redact.count; i++) {
+        sl_write_str(writer, spec->redact.patterns[i]);
+    }
+}
+
 enum sl_code sl__message_config(const struct sl__spec *spec, uint32_t worker, const struct sl__lane_config *lane,
                                 uint64_t memory_max_bytes, uint8_t **bytes, size_t *size, struct sl_error *error) {
     struct sl_writer writer;
     sl_writer_init(&writer, NULL);
-    sl_write_map(&writer, 10);
+    sl_write_map(&writer, 11);
     sl_write_str(&writer, "type");
     sl_write_str(&writer, "config");
     sl_write_str(&writer, "protocol");
@@ -61,6 +70,7 @@ enum sl_code sl__message_config(const struct sl__spec *spec, uint32_t worker, co
     sl_write_str(&writer, "memory_max");
     sl_write_uint(&writer, memory_max_bytes);
     write_preload(&writer, spec);
+    write_redact(&writer, spec);
     return end_message(&writer, bytes, size, error);
 }
 
@@ -71,7 +81,7 @@ enum sl_code sl__message_prepare(const struct sl__spec *spec, uint8_t **bytes, s
     while (spec->argv[argument_count] != NULL) {
         argument_count++;
     }
-    sl_write_map(&writer, 5);
+    sl_write_map(&writer, 6);
     sl_write_str(&writer, "type");
     sl_write_str(&writer, "prepare");
     sl_write_str(&writer, "protocol");
@@ -84,6 +94,7 @@ enum sl_code sl__message_prepare(const struct sl__spec *spec, uint8_t **bytes, s
         sl_write_bytes(&writer, spec->argv[i], strlen(spec->argv[i])); /* a path may be no UTF-8 */
     }
     write_preload(&writer, spec);
+    write_redact(&writer, spec);
     return end_message(&writer, bytes, size, error);
 }
 

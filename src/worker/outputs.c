@@ -65,8 +65,8 @@ static void err_readable(void *context) {
 }
 
 void sl__outputs_init(struct sl__worker *worker) {
-    sl__lines_init(&worker->out, false, out_line, worker);
-    sl__lines_init(&worker->err, true, err_line, worker);
+    sl__lines_init(&worker->out, false, &worker->config.spec->redact, out_line, worker);
+    sl__lines_init(&worker->err, true, &worker->config.spec->redact, err_line, worker);
 }
 
 enum sl_code sl__outputs_watch(struct sl__worker *worker, struct sl_error *error) {

@@ -272,6 +272,9 @@ static enum sl_code fill(struct sl__spec *spec, struct sl__environment *environm
     if (code == SL_OK) {
         code = copy_preload(spec, options->preload, error);
     }
+    if (code == SL_OK) {
+        code = sl__redact_init(&spec->redact, options->redact, error);
+    }
     if (code != SL_OK) {
         return code;
     }

@@ -166,3 +166,24 @@ def blocks_forever(items):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     while True:
         time.sleep(1000)
+
+
+SECRET = {"user": "bob", "password": "hunter2", "nested": {"api_key": ["hunter2"]}}
+
+
+def tells(item):
+    """Shows a secret in each way that a worker has."""
+    if item == "raise":
+        try:
+            int(f"token={SECRET['password']}")
+        except ValueError as reason:
+            raise RuntimeError(f"cannot log in with {SECRET!r}") from reason
+    if item == "error":
+        return slither.error(f"bad login: {SECRET}")
+    if item == "skip":
+        return slither.skip(f"no login: {SECRET}")
+    if item == "crash":
+        print(f"about to go with {SECRET}", file=sys.stderr, flush=True)
+        os._exit(7)
+    print(f"config: {SECRET}", flush=True)
+    return SECRET

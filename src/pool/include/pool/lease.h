@@ -17,6 +17,7 @@
 #include <slither/error.h>
 #include <slither/pool.h>
 
+#include "base/redact.h"
 #include "lane/lane.h"
 
 #define SL__ANY_WORKER UINT32_MAX
@@ -94,6 +95,9 @@ bool sl__pool_contended_beside(const struct sl_pool *pool, const struct sl__wait
 
 /* Whether this process is a forked child of the one that made the pool: it must not touch the lanes. A system call; ask once a run. */
 bool sl__pool_foreign(const struct sl_pool *pool);
+
+/* What texts about its items do not say. As long as the pool. */
+const struct sl__redact *sl__pool_redact(const struct sl_pool *pool);
 
 /* Adds to the pool's statistics. */
 void sl__pool_count_stale(struct sl_pool *pool, uint64_t count);

@@ -6,6 +6,8 @@
 #include <slither/error.h>
 #include <slither/pool.h>
 
+#include "base/redact.h"
+
 #define SL__MARK_SIZE 32
 
 struct sl__spec {
@@ -19,6 +21,7 @@ struct sl__spec {
     char **envp;
     char **preload;
     uint32_t preload_count;
+    struct sl__redact redact; /* what texts of workers do not say */
 };
 
 /*

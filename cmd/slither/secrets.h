@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* --redact: the keys whose values no message shows. Set while the command line is read, and only read from then on, by any thread. */
+#ifndef SLITHER_CLI_SECRETS_H
+#define SLITHER_CLI_SECRETS_H
+
+#include <stdbool.h>
+
+#include "options.h"
+
+/* For option tables: LIST is "none", or patterns separated by commas, "default" among them. `options` is not used. */
+bool secrets_take(void *options, const char *text, char problem[OPTION_PROBLEM_SIZE]);
+/* For struct sl_pool_options; NULL until something was taken. Valid until secrets_finish(). */
+const char *const *secrets_patterns(void);
+/* In place; the new size. Where that is smaller a NUL follows. */
+size_t secrets_hide(char *text, size_t size);
+void secrets_finish(void);
+
+#define OPTION_REDACT                                                                                                  \
+    {                                                                                                                  \
+        "redact", 0, OPTION_CUSTOM, "LIST",                                                                            \
+            "Leave the values of these keys out of messages: patterns such as 'pin,*_code'; 'default' stands for the " \
+            "usual ones, which are meant without this option; 'none': show all",                                       \
+            0, 0, 0, secrets_choices, secrets_take                                                                     \
+    }
+extern const char *const secrets_choices[];
+
+#endif
