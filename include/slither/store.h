@@ -417,7 +417,11 @@ SL_API SL_MUST_CHECK enum sl_code sl_table_set_hook(struct sl_table *table, sl_w
  */
 SL_API SL_MUST_CHECK enum sl_code sl_reload_begin(struct sl_table *table, struct sl_reload **reload,
                                                   struct sl_error *error);
-/** Puts one row; quickest when keys come in their order. Other writers wait for at most 4096 rows at a time. */
+/**
+ * Puts one row; quickest, and with the least memory, when keys come in their order. Otherwise rows are collected, up to 64 MiB of them, and
+ * sorted before they are written, so that what is wrong with them may be told by a later call. Other writers wait for at most 4096 rows at a
+ * time. When rows could not be written, all later calls fail with that error too.
+ */
 SL_API SL_MUST_CHECK enum sl_code sl_reload_put(struct sl_reload *reload, struct sl_value key, struct sl_value value,
                                                 const struct sl_put_options *options, struct sl_error *error);
 /**

@@ -63,7 +63,7 @@ static PyObject *look_up(struct sl__table_object *table, struct sl__reading *rea
     if (code != SL_OK)
         return sl__store_raise(state, &error);
     if (SL_LIKELY(view->kind != SL_TABLE_BAG)) {
-        code = sl__reading_get(reading, table->name, key_value, &value, &error);
+        code = sl__reading_get(reading, view, key_value, &value, &error);
         if (SL_LIKELY(code == SL_OK))
             return state->codec->decode(state->codec->state, value.data, value.size);
     } else {

@@ -8,6 +8,8 @@
 #include <slither/error.h>
 #include <slither/store.h>
 
+#define SL__ROWS ((MDB_dbi)1) /* LMDB's unnamed database, the one tree that a store is */
+
 /** What to make of LMDB's (or the system's) number for what was tried: "cannot read a row", ... */
 enum sl_code sl__lmdb_error(struct sl_error *error, int number, const char *what) SL_MUST_CHECK;
 
@@ -25,6 +27,9 @@ struct sl__environment_options {
  */
 enum sl_code sl__environment_open(const struct sl__environment_options *options, MDB_env **env,
                                   struct sl_error *error) SL_MUST_CHECK;
+
+/** Opens the tree, within the first transaction of an environment. LMDB's number. */
+int sl__environment_open_tree(MDB_txn *txn) SL_MUST_CHECK;
 
 /** Somebody who reads an old version. */
 struct sl__old_reader {

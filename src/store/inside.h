@@ -17,18 +17,20 @@
 
 #include "base/list.h"
 #include "base/log.h"
+#include "environment.h"
 #include "layout.h"
 #include "loop/runtime.h"
 #include "store/changes.h"
 #include "store/control.h"
 #include "store/reader.h"
 
-#define SL__ROWS ((MDB_dbi)1) /* LMDB's unnamed database */
-#define SL__SWEEP_ROWS 16     /* expired rows that a write removes on its way */
-#define SL__EVICT_ROWS 16     /* rows that an insert removes at most, when max_entries was lowered */
-#define SL__PURGE_ROWS 1000   /* doomed rows that one transaction removes */
-#define SL__RELOAD_ROWS 4096  /* rows that a reload writes in one transaction */
+#define SL__SWEEP_ROWS 16    /* expired rows that a write removes on its way */
+#define SL__EVICT_ROWS 16    /* rows that an insert removes at most, when max_entries was lowered */
+#define SL__PURGE_ROWS 1000  /* doomed rows that one transaction removes */
+#define SL__RELOAD_ROWS 4096 /* rows that a reload writes in one transaction */
 #define SL__RELOAD_BYTES (4u << 20)
+#define SL__RELOAD_SORT_BYTES \
+    ((size_t)64 << 20) /* what a reload collects, when rows do not come in order, to sort them */
 #define SL__READINGS_MAX 256
 #define SL__TTL_MS_MAX ((uint64_t)10 * 366 * 24 * 3600 * 1000)
 

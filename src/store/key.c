@@ -253,8 +253,28 @@ static enum sl_code encode(struct sl_value key, uint8_t *bytes, size_t *size, bo
     return SL_OK;
 }
 
+#define SHORT_LEAD 0xa0 /* of a str in MessagePack, with its size in the lower bits */
+#define SHORT_MAX 31
+
+/* What most keys are, in one go: a short str without NULs. False: it is none, or not a sound one. */
+static bool encode_short(struct sl_value key, uint8_t *out, size_t *size) {
+    size_t text_size = key.size - 1;
+    if (key.size == 0 || text_size > SHORT_MAX || key.data[0] != (SHORT_LEAD | text_size) ||
+        memchr(key.data + 1, 0, text_size) != NULL || !sl__utf8_valid(key.data + 1, text_size)) {
+        return false;
+    }
+    out[0] = TAG_STR;
+    memcpy(out + 1, key.data + 1, text_size);
+    out[1 + text_size] = TAG_END;
+    *size = text_size + 2;
+    return true;
+}
+
 enum sl_code sl__key_encode(struct sl_value key, uint8_t *out, size_t *size, struct sl_error *error) {
     bool is_list;
+    if (SL_LIKELY(encode_short(key, out, size))) {
+        return SL_OK;
+    }
     enum sl_code code = encode(key, out, size, &is_list, error);
     if (code == SL_OK && is_list) {
         out[(*size)++] = TAG_END;

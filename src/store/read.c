@@ -249,7 +249,7 @@ enum sl_code sl_snapshot_get(struct sl_snapshot *snapshot, struct sl_table *tabl
         return code;
     }
     if (view->kind != SL_TABLE_BAG) {
-        return sl__reading_get(snapshot->reading, table->name, key, value, error);
+        return sl__reading_get(snapshot->reading, view, key, value, error);
     }
     sl_writer_reset(&snapshot->writer);
     code = sl__reading_copy(snapshot->reading, table->name, key, &snapshot->writer, error);

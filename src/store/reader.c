@@ -16,7 +16,6 @@
 #include "sys/process.h"
 #include "wire/writer.h"
 
-#define ROWS ((MDB_dbi)1) /* LMDB's unnamed database */
 #define ATTACHED_READINGS 64
 #define NAMES_PER_TABLE 4
 #define YIELDS_MAX 1000
@@ -81,16 +80,14 @@ static enum sl_code check_meta(MDB_env *env, const char *path, struct sl_error *
     uint8_t bytes[SL__CATALOG_KEY_BYTES_MAX];
     struct sl__meta_record meta = {0};
     MDB_txn *txn;
-    MDB_dbi dbi;
     MDB_val key = {sl__meta_key(bytes), bytes}, value;
     int number = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
     if (number != 0) {
         return sl__lmdb_error(error, number, "cannot read the store");
     }
-    number = mdb_dbi_open(txn, NULL, 0, &dbi);
+    number = sl__environment_open_tree(txn);
     if (number == 0) {
-        SL_ASSERT(dbi == ROWS);
-        number = mdb_get(txn, ROWS, &key, &value);
+        number = mdb_get(txn, SL__ROWS, &key, &value);
     }
     if (number == 0 && value.mv_size == sizeof(meta)) {
         memcpy(&meta, value.mv_data, sizeof(meta));
@@ -343,7 +340,7 @@ static enum sl_code read_record(struct sl__reading *reading, const struct sl__ta
                                 struct sl__table_record *record, struct sl_error *error) {
     uint8_t bytes[SL__CATALOG_KEY_BYTES_MAX];
     MDB_val key = {sl__table_key(bytes, table->name, table->size), bytes}, value;
-    int number = mdb_get(reading->txn, ROWS, &key, &value);
+    int number = mdb_get(reading->txn, SL__ROWS, &key, &value);
     if (number == MDB_NOTFOUND) {
         return SL_E_NOT_FOUND;
     }
@@ -423,7 +420,7 @@ enum sl_code sl__reading_tables(struct sl__reading *reading,
     struct sl__table_record record;
     struct sl_table_info info;
     enum sl_code code = SL_OK;
-    int number = mdb_cursor_open(reading->txn, ROWS, &cursor);
+    int number = mdb_cursor_open(reading->txn, SL__ROWS, &cursor);
     if (number != 0) {
         return sl__lmdb_error(error, number, "cannot read the catalog");
     }
@@ -464,25 +461,18 @@ static enum sl_code open_row(const struct sl__reader *reader, const MDB_val *row
     return SL_OK;
 }
 
-enum sl_code sl__reading_get(struct sl__reading *reading, const struct sl__table_name *table, struct sl_value key,
+enum sl_code sl__reading_get(struct sl__reading *reading, const struct sl__table_view *view, struct sl_value key,
                              struct sl_value *value, struct sl_error *error) {
     uint8_t bytes[SL__ROW_KEY_BYTES_MAX];
-    const struct sl__table_view *view = NULL;
     size_t size;
-    enum sl_code code = sl__reading_table(reading, table, &view, error);
-    if (code != SL_OK) {
-        return code;
-    }
-    if (SL_UNLIKELY(view->kind == SL_TABLE_BAG)) {
-        return sl_error_set(error, SL_E_TYPE, "table \"%s\" is a bag, whose keys have several values", table->name);
-    }
-    code = sl__key_encode(key, bytes + SL__PREFIX_BYTES, &size, error);
+    SL_ASSERT(view->kind != SL_TABLE_BAG);
+    enum sl_code code = sl__key_encode(key, bytes + SL__PREFIX_BYTES, &size, error);
     if (code != SL_OK) {
         return code;
     }
     sl__put_be32(bytes, view->id);
     MDB_val wanted = {SL__PREFIX_BYTES + size, bytes}, row;
-    int number = mdb_get(reading->txn, ROWS, &wanted, &row);
+    int number = mdb_get(reading->txn, SL__ROWS, &wanted, &row);
     if (number == MDB_NOTFOUND) {
         return SL_E_NOT_FOUND;
     }
@@ -549,7 +539,7 @@ enum sl_code sl__reading_copy(struct sl__reading *reading, const struct sl__tabl
     if (SL_UNLIKELY(view->kind == SL_TABLE_BAG)) {
         code = copy_bag(reading, table, key, writer, error);
     } else {
-        code = sl__reading_get(reading, table, key, &value, error);
+        code = sl__reading_get(reading, view, key, &value, error);
         if (code == SL_OK) {
             sl__put_raw(writer, value.data, value.size);
         }
@@ -572,7 +562,7 @@ enum sl_code sl__reading_contains(struct sl__reading *reading, const struct sl__
             sl__walk_end(&walk);
         }
     } else if (code == SL_OK) {
-        code = sl__reading_get(reading, table, key, &value, error);
+        code = sl__reading_get(reading, view, key, &value, error);
         code = code == SL_E_NOT_FOUND ? SL_E_END : code;
     }
     *contains = code == SL_OK;
@@ -597,7 +587,7 @@ enum sl_code sl__walk_begin(struct sl__walk *walk, struct sl__reading *reading, 
     walk->started = false;
     walk->ended = range->empty;
     walk->now_ns = 0;
-    int number = mdb_cursor_open(reading->txn, ROWS, &walk->cursor);
+    int number = mdb_cursor_open(reading->txn, SL__ROWS, &walk->cursor);
     return number == 0 ? SL_OK : sl__lmdb_error(error, number, "cannot scan a table");
 }
 

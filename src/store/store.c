@@ -194,7 +194,6 @@ static enum sl_code check_meta(struct sl_store *store, const MDB_val *value, str
 static enum sl_code read_meta(struct sl_store *store, struct sl_error *error) {
     uint8_t bytes[SL__CATALOG_KEY_BYTES_MAX];
     MDB_txn *txn;
-    MDB_dbi dbi;
     MDB_stat stat;
     MDB_val key = {sl__meta_key(bytes), bytes}, value;
     enum sl_code code = SL_OK;
@@ -202,9 +201,8 @@ static enum sl_code read_meta(struct sl_store *store, struct sl_error *error) {
     if (number != 0) {
         return sl__lmdb_error(error, number, "cannot begin a transaction");
     }
-    number = mdb_dbi_open(txn, NULL, 0, &dbi);
+    number = sl__environment_open_tree(txn);
     if (number == 0) {
-        SL_ASSERT(dbi == SL__ROWS);
         number = mdb_stat(txn, SL__ROWS, &stat);
     }
     if (number == 0) {

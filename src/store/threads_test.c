@@ -277,13 +277,15 @@ static void read_until_killed(const char *path, int ready) {
     struct sl_key memory;
     struct sl_value value;
     const struct sl__table_name *table;
+    const struct sl__table_view *view;
     REQUIRE(sl__reader_attach(path, &reader, NULL) == SL_OK);
     REQUIRE(sl__reader_table(reader, "first", 5, &table, NULL) == SL_OK);
     for (bool said = false;; said = true) {
         uint32_t seen = 0;
         REQUIRE(sl__reading_begin(reader, &reading, NULL) == SL_OK);
+        REQUIRE(sl__reading_table(reading, table, &view, NULL) == SL_OK);
         for (int64_t i = 0; i < ROWS; i++) {
-            REQUIRE(sl__reading_get(reading, table, sl_key_int(&memory, i), &value, NULL) == SL_OK);
+            REQUIRE(sl__reading_get(reading, view, sl_key_int(&memory, i), &value, NULL) == SL_OK);
             uint32_t number = check_whole(value);
             REQUIRE(i == 0 || number == seen);
             seen = number;

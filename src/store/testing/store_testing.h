@@ -83,10 +83,25 @@ static inline struct sl_table *testing_table(struct sl_store *store, const char 
     return table;
 }
 
+/* An int as a key or a value; four of them are good at a time. */
+static inline struct sl_value testing_key(int64_t number) {
+    static struct sl_key memory[4];
+    static int next;
+    next = (next + 1) % 4;
+    return sl_key_int(&memory[next], number);
+}
+
 /* Ints as keys and as values. */
 static inline void testing_put(struct sl_table *table, int64_t key, int64_t value) {
     struct sl_key key_memory, value_memory;
     OK(sl_table_put(table, sl_key_int(&key_memory, key), sl_key_int(&value_memory, value), NULL, error));
+}
+
+/* Rows of a table. */
+static inline uint64_t testing_size(struct sl_table *table) {
+    uint64_t size;
+    OK(sl_table_size(table, &size, error));
+    return size;
 }
 
 /* The int, or -1 when there is no row. */
@@ -104,6 +119,27 @@ static inline int64_t testing_get(struct sl_table *table, int64_t key) {
     }
     sl_writer_finish(&writer);
     return number;
+}
+
+/* A source of rows for bulk inserts and reloads: `next` to `end`, each with its double; it fails at `fail_at`. */
+struct testing_numbers {
+    int64_t next, end;
+    int64_t fail_at;
+    struct sl_key key, value;
+};
+
+static inline enum sl_code testing_give_number(void *context, struct sl_row *row, struct sl_error *error) {
+    struct testing_numbers *numbers = context;
+    if (numbers->next == numbers->fail_at) {
+        return sl_error_set(error, SL_E_SOURCE, "the source has failed");
+    }
+    if (numbers->next == numbers->end) {
+        return SL_E_END;
+    }
+    row->key = sl_key_int(&numbers->key, numbers->next);
+    row->value = sl_key_int(&numbers->value, numbers->next * 2);
+    numbers->next++;
+    return SL_OK;
 }
 
 #endif

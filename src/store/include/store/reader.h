@@ -109,8 +109,8 @@ enum sl_code sl__reading_tables(struct sl__reading *reading,
                                 enum sl_code (*function)(void *context, const struct sl_table_info *info),
                                 void *context, struct sl_error *error) SL_MUST_CHECK;
 
-/** The value of a key of a set, in the map. not_found (no error is written); type_mismatch (the table is a bag). */
-enum sl_code sl__reading_get(struct sl__reading *reading, const struct sl__table_name *table, struct sl_value key,
+/** The value of a key, in the map. `view`: of this reading, and of no bag. not_found (no error is written). */
+enum sl_code sl__reading_get(struct sl__reading *reading, const struct sl__table_view *view, struct sl_value key,
                              struct sl_value *value, struct sl_error *error) SL_MUST_CHECK;
 /**
  * The value of a key, of a bag the list of its values, appended to `writer` without checks; its bytes are those from the writer's size before on.
