@@ -494,6 +494,8 @@ static int serve(struct server *server) {
             return -1;
         }
     }
+    while (atomic_load_explicit(&life->drops_pending, memory_order_acquire) != 0 && !life->forked)
+        sl__drops_run(server->state); /* what has ended is not to be checkpointed */
     sl__sessions_stop(server->state);
     return leave_forked(0);
 }
