@@ -352,6 +352,35 @@ SL_API SL_MUST_CHECK enum sl_code sl_pipe_wait(struct sl_pipe_run *run, uint32_t
 SL_API enum sl_code sl_pipe_finish(struct sl_pipe_run *run, uint32_t timeout_ms, struct sl_pipe_report *report,
                                    struct sl_error *error);
 
+/* ---- stream ------------------------------------------------------------------------------------------------------ */
+
+/**
+ * A run that the caller pulls. Lazy: nothing is read from the source but in sl_pipe_stream_next(), and nothing while the items under way, and those that
+ * wait at outputs, come to in_flight_max or in_flight_bytes_max. Stages work on what was read while the caller works.
+ */
+struct sl_pipe_stream;
+/**
+ * Starts the threads of the stages, which wait. Outputs that have a sink in `options` go there, the others come out of the stream. `source` is borrowed
+ * until the end. Errors: as sl_pipe_start().
+ */
+SL_API SL_MUST_CHECK enum sl_code sl_pipe_stream_open(struct sl_pipe *pipe, const struct sl_pipe_options *options,
+                                                      struct sl_source source, struct sl_pipe_stream **stream,
+                                                      struct sl_error *error);
+/**
+ * The next item of an output, or of all (`output` NULL), in the order in which they came; valid until the next call. Blocks until there is one. Errors: SL_E_END when all are
+ * out; what sl_pipe_run() returns, once nothing is left that came before; limit_exceeded when so many items wait at other outputs that nothing more may be
+ * read: take some of those first; invalid_argument: no such output. One thread at a time, and not one of the pipe's.
+ */
+SL_API SL_MUST_CHECK enum sl_code sl_pipe_stream_next(struct sl_pipe_stream *stream, const char *output,
+                                                      struct sl_pipe_outcome *outcome, struct sl_error *error);
+/** The run, for sl_pipe_wake(), sl_pipe_peek(), sl_pipe_drain() and sl_pipe_cancel(); it ends with the stream. */
+SL_API struct sl_pipe_run *sl_pipe_stream_run(struct sl_pipe_stream *stream);
+/**
+ * Cancels what is under way, and releases everything; NULL is fine. `report` (may be NULL) is complete; items that had come to an output and were
+ * not taken count as given out. Not one of the pipe's threads.
+ */
+SL_API void sl_pipe_stream_close(struct sl_pipe_stream *stream, struct sl_pipe_report *report);
+
 SL_END_DECLS
 
 #endif

@@ -157,6 +157,14 @@ static enum sl_code await_room(struct sl_pipe_run *run, bool may_block, struct s
     }
 }
 
+bool sl__pipe_run_has_room(struct sl_pipe_run *run) {
+    if (has_room(run)) {
+        return true;
+    }
+    atomic_store(&run->feeder_waits, true);
+    return has_room(run);
+}
+
 /* Feeder; there is room. */
 static enum sl_code carry_in(struct sl_pipe_run *run, const struct sl_item *item, struct sl_error *error) {
     struct sl__pipe_blob *meta = NULL, *blob = sl__pipe_blob_create(item->value.data, item->value.size, &run->bytes);
@@ -420,8 +428,7 @@ void sl_pipe_cancel(struct sl_pipe_run *run) {
     sl_error_finish(&error);
 }
 
-/* Nothing more comes in. */
-static void seal(struct sl_pipe_run *run) {
+void sl__pipe_run_seal(struct sl_pipe_run *run) {
     sl_pipe_drain(run);
     pthread_mutex_lock(&run->feed); /* whoever is in the middle of a push carries it to its end */
     if (run->host != NULL && !run->host->started) {
@@ -449,7 +456,7 @@ static bool await_threads(struct sl_pipe_run *run, uint32_t timeout_ms) {
 }
 
 enum sl_code sl_pipe_wait(struct sl_pipe_run *run, uint32_t timeout_ms, struct sl_error *error) {
-    seal(run);
+    sl__pipe_run_seal(run);
     if (await_threads(run, timeout_ms)) {
         return SL_OK;
     }
@@ -458,7 +465,7 @@ enum sl_code sl_pipe_wait(struct sl_pipe_run *run, uint32_t timeout_ms, struct s
 
 enum sl_code sl_pipe_finish(struct sl_pipe_run *run, uint32_t timeout_ms, struct sl_pipe_report *report,
                             struct sl_error *error) {
-    seal(run);
+    sl__pipe_run_seal(run);
     if (!await_threads(run, timeout_ms)) {
         struct sl_error late = SL_ERROR_INIT;
         (void)sl_error_set(&late, SL_E_TIMEOUT, "pipe %s was not through after %u ms and was cancelled",
@@ -483,14 +490,18 @@ enum sl_code sl_pipe_finish(struct sl_pipe_run *run, uint32_t timeout_ms, struct
 
 /* ---- the whole of a source --------------------------------------------------------------------------------------- */
 
+void sl__pipe_run_source_failed(struct sl_pipe_run *run, enum sl_code code, const struct sl_error *cause) {
+    struct sl_error error = SL_ERROR_INIT;
+    (void)sl_error_set(&error, SL_E_SOURCE, "the source failed after %llu items with %s: %.400s",
+                       (unsigned long long)atomic_load(&run->tail), sl_code_name(code),
+                       cause->message[0] != '\0' ? cause->message : sl_code_text(code));
+    sl__pipe_run_end(run, SL__PIPE_STOPPING, &error);
+    sl_error_finish(&error);
+}
+
 static void stop_reading(struct sl_pipe_run *run, enum sl_code code, const struct sl_error *cause) {
     if (code != SL_OK && code != SL_E_END) {
-        struct sl_error error = SL_ERROR_INIT;
-        (void)sl_error_set(&error, SL_E_SOURCE, "the source failed after %llu items with %s: %.400s",
-                           (unsigned long long)atomic_load(&run->tail), sl_code_name(code),
-                           cause->message[0] != '\0' ? cause->message : sl_code_text(code));
-        sl__pipe_run_end(run, SL__PIPE_STOPPING, &error);
-        sl_error_finish(&error);
+        sl__pipe_run_source_failed(run, code, cause);
     }
     sl_pipe_drain(run);
     atomic_store(&run->input_over, true);

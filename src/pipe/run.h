@@ -179,6 +179,12 @@ void sl__pipe_run_close(struct sl_pipe_run *run);
 enum sl_code sl__pipe_run_read(struct sl_pipe_run *run, struct sl__stage_run *stage);
 /* The feeder is woken when it waits and there may be room. */
 void sl__pipe_run_room(struct sl_pipe_run *run);
+/* Whether an item can be taken. Feeder; when there is no room, it is woken as soon as there may be. */
+bool sl__pipe_run_has_room(struct sl_pipe_run *run);
+/* Nothing more comes in. */
+void sl__pipe_run_seal(struct sl_pipe_run *run);
+/* What reads the source got this from it: the run stops reading, and ends with source_failed. */
+void sl__pipe_run_source_failed(struct sl_pipe_run *run, enum sl_code code, const struct sl_error *cause);
 void sl__pipe_run_trace(struct sl_pipe_run *run, const struct sl__token *token, const char *at, enum sl_status status);
 
 /* ---- report.c ---------------------------------------------------------------------------------------------------- */
