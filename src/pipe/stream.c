@@ -142,7 +142,10 @@ static enum sl_code feed(struct sl_pipe_stream *stream) {
         stream->dry = true;
     }
     if (!stream->dry && !stream->has_item) {
-        /* Room first: an item that was read is taken. */
+        /* Room first: an item that was read is taken. Looked at again after the wish is known, as in run.c. */
+        if (!has_window(stream)) {
+            atomic_store(&stream->run->feeder_waits, true);
+        }
         if (!has_window(stream) || !sl__pipe_run_has_room(stream->run)) {
             return SL_E_AGAIN;
         }
@@ -279,6 +282,9 @@ enum sl_code sl_pipe_stream_next(struct sl_pipe_stream *stream, const char *outp
         if (stream->given != NULL) {
             *outcome = stream->given->outcome;
             return SL_OK;
+        }
+        if (code == SL_E_AGAIN && !idle && under_way(stream) == 0) {
+            continue; /* the last one has ended since the lines were looked at */
         }
         if (code == SL_E_AGAIN && idle && !has_window(stream)) {
             return sl_error_set(
