@@ -17,6 +17,7 @@
 #include <slither/base.h>
 #include <slither/buffer.h>
 #include <slither/error.h>
+#include <slither/session.h>
 #include <slither/value.h>
 
 SL_BEGIN_DECLS
@@ -259,13 +260,26 @@ struct sl_dispatch_options {
     /** executes the batches instead of a pool (executor.h); the pool argument is then NULL */
     struct sl_executor *executor;
     enum sl_snapshot_scope snapshot; /**< of what the function reads from stores; default SL_SNAPSHOT_NONE */
+    /**
+     * whose state the function works on; NULL (default): the run has a session of its own, spread over its workers, which ends with
+     * it. Not with an executor
+     */
+    struct sl_session *session;
+    enum sl_affinity affinity; /**< of this run; default SL_AFFINITY_DEFAULT: that of the session */
+    /** what slither.context() gives in the function; at most SL_CONTEXT_MAX bytes; no value (default): None. Copied */
+    struct sl_value context;
+    /** results that cannot travel become refs of the session, leaf by leaf, instead of not_serializable; default false */
+    bool refs;
 };
+
+#define SL_CONTEXT_MAX 4096 /**< encoded bytes of a run's context */
 
 #define SL_DISPATCH_OPTIONS_INIT                                                                                     \
     {                                                                                                                \
         sizeof(struct sl_dispatch_options), NULL, SL_CALL_BATCH, {NULL, NULL, NULL}, 64, 1000, 0, 8,                 \
             (uint64_t)256 << 20, 16, 1024, SL_ORDERING_PRESERVE, {SL_ON_ERROR_DEFAULT, 0, 0, 0, 0.0, 0, NULL, NULL}, \
-            30000, 0, 0, 64, NULL, NULL, NULL, 100, NULL, SL_SNAPSHOT_NONE                                           \
+            30000, 0, 0, 64, NULL, NULL, NULL, 100, NULL, SL_SNAPSHOT_NONE, NULL, SL_AFFINITY_DEFAULT, {NULL, 0},    \
+            false                                                                                                    \
     }
 
 /** One failure in a report: of one batch, or of one item. */
@@ -286,6 +300,16 @@ struct sl_report_key {
 };
 
 #define SL_REPORT_HOT_KEYS 8
+#define SL_PROGRESS_TEXT_MAX 256
+
+/** What the Python function said last with slither.progress(done, total, text). */
+struct sl_progress {
+    uint64_t
+        count; /**< messages that have come; 0: none, and the rest says nothing. Python sends them at most every 50 ms */
+    double done;
+    double total;                    /**< 0: not known */
+    char text[SL_PROGRESS_TEXT_MAX]; /**< UTF-8, cut; may be "" */
+};
 
 /** What happened in a run. The caller owns it: SL_REPORT_INIT before, sl_report_finish() after. */
 struct sl_report {
@@ -311,11 +335,12 @@ struct sl_report {
     uint32_t error_count;
     /** the most frequent keys, most frequent first; item_count 0 ends them */
     struct sl_report_key hot_keys[SL_REPORT_HOT_KEYS];
+    struct sl_progress progress; /**< of the run's session, while the run lasts */
 };
 
 /* clang-format off */
 #define SL_REPORT_INIT \
-    {sizeof(struct sl_report), 0, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, {{0, 0, {0}}}}
+    {sizeof(struct sl_report), 0, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, 0, {{0, 0, {0}}}, {0, 0, 0, {0}}}
 /* clang-format on */
 
 /** Releases what the report owns and makes it an SL_REPORT_INIT again. NULL is fine. */

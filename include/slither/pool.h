@@ -8,6 +8,7 @@
 #include <slither/base.h>
 #include <slither/death.h>
 #include <slither/error.h>
+#include <slither/session.h>
 
 SL_BEGIN_DECLS
 
@@ -122,13 +123,17 @@ struct sl_pool_options {
      * the usual list; an empty list: nothing is left out.
      */
     const char *const *redact;
+
+    /* Sessions (session.h). */
+    uint32_t session_max;      /**< open at once, 1..16777216; default 100000; one more gets limit_exceeded */
+    enum sl_affinity affinity; /**< of sessions that name none; default hint */
 };
 
 #define SL_POOL_OPTIONS_INIT                                                                                           \
     {                                                                                                                  \
         sizeof(struct sl_pool_options), "pool", 0, NULL, NULL, NULL, NULL, NULL, 30000, 2000, 1000, 10000, 50, 1024,   \
             (uint64_t)1 << 20, (uint64_t)1 << 30, (uint64_t)64 << 20, 128, false, SL_TEMPLATE_AUTO, 0, 0, 30000, 0, 0, \
-            0, 0, 10, 0, NULL, 200, 0, 1000, 30000, 5, 1000, NULL                                                      \
+            0, 0, 10, 0, NULL, 200, 0, 1000, 30000, 5, 1000, NULL, 100000, SL_AFFINITY_DEFAULT                         \
     }
 
 /**
@@ -192,13 +197,15 @@ struct sl_pool_stats {
     uint64_t shrink_count;                 /**< workers stopped because they were not needed */
     uint64_t start_failure_count;          /**< starts that did not get as far as ready */
     uint64_t deaths[SL_DEATH_CAUSE_COUNT]; /**< by enum sl_death_cause; those of recycling and stopping are none */
+    uint32_t session_count;                /**< sessions that are open now; those of runs without one are not counted */
+    uint64_t session_lost_count;           /**< sessions whose home has gone without a checkpoint */
+    uint64_t session_end_count;            /**< sessions that have ended, however they did */
 };
 
-#define SL_POOL_STATS_INIT                                                                                           \
-    {                                                                                                                \
-        sizeof(struct sl_pool_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, SL_CIRCUIT_CLOSED, 0, 0, 0, 0, { \
-            0                                                                                                        \
-        }                                                                                                            \
+#define SL_POOL_STATS_INIT                                                                                         \
+    {                                                                                                              \
+        sizeof(struct sl_pool_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, false, 0, 0, SL_CIRCUIT_CLOSED, 0, 0, 0, 0, \
+            {0}, 0, 0, 0                                                                                           \
     }
 
 /** A consistent snapshot. Any thread. */

@@ -32,6 +32,7 @@
 #include <slither/pool.h>
 #include <slither/redact.h>
 #include <slither/runtime.h>
+#include <slither/session.h>
 #include <slither/store.h>
 #include <slither/value.h>
 #include <slither/version.h>

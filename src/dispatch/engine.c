@@ -31,6 +31,28 @@ static enum sl_code check_range(const char *name, uint64_t value, uint64_t low, 
                         (unsigned long long)value, (unsigned long long)low, (unsigned long long)high);
 }
 
+/* What concerns the state that the function works on. */
+static enum sl_code check_state(const struct sl__run *run, struct sl_error *error) {
+    const struct sl_dispatch_options *o = &run->options;
+    struct sl_value context;
+    if (run->executor != NULL && (o->session != NULL || o->context.size > 0 || o->refs)) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT,
+                            "dispatch option %s is set, which an executor has no use for; it needs a pool",
+                            o->session != NULL ? "session"
+                            : o->refs          ? "refs"
+                                               : "context");
+    }
+    if (o->context.size > SL_CONTEXT_MAX) {
+        return sl_error_set(error, SL_E_LIMIT, "dispatch option context has %zu bytes, expected at most %d",
+                            o->context.size, SL_CONTEXT_MAX);
+    }
+    if (o->context.size > 0 &&
+        sl_value_check(o->context.data, o->context.size, &run->limits, &context, NULL) != SL_OK) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "dispatch option context is not one encoded value");
+    }
+    return SL_OK;
+}
+
 static enum sl_code check_options(struct sl__run *run, struct sl_error *error) {
     struct sl_dispatch_options *o = &run->options;
     struct sl_error_policy *policy = &o->policy;
@@ -47,6 +69,7 @@ static enum sl_code check_options(struct sl__run *run, struct sl_error *error) {
         {"ordering", (uint64_t)o->ordering, SL_ORDERING_PRESERVE, SL_ORDERING_AS_COMPLETED},
         {"mode", (uint64_t)o->mode, SL_CALL_BATCH, SL_CALL_EACH},
         {"snapshot", (uint64_t)o->snapshot, SL_SNAPSHOT_NONE, SL_SNAPSHOT_BATCH},
+        {"affinity", (uint64_t)o->affinity, SL_AFFINITY_DEFAULT, SL_AFFINITY_SPREAD},
         {"policy.on_error", (uint64_t)policy->on_error, SL_ON_ERROR_DEFAULT, SL_ON_ERROR_ISOLATE},
     };
     for (size_t i = 0; i < SL_COUNT_OF(ranges); i++) {
@@ -83,31 +106,75 @@ static enum sl_code check_options(struct sl__run *run, struct sl_error *error) {
     }
     policy->backoff_ms = policy->backoff_ms != 0 ? policy->backoff_ms : SL__RUN_BACKOFF_MS;
     policy->backoff_max_ms = policy->backoff_max_ms != 0 ? policy->backoff_max_ms : SL__RUN_BACKOFF_MAX_MS;
-    return SL_OK;
+    return check_state(run, error);
 }
 
-/* The head that each request begins with. */
+static void write_flag(struct sl_writer *writer, const char *name, bool set) {
+    if (set) {
+        sl_write_str(writer, name);
+        sl_write_bool(writer, true);
+    }
+}
+
+/*
+ * The head that each request begins with: [function, {"session": id, "refs": true, "snapshot": true, "context": value, "moved": n}], without the keys that
+ * do not apply; without a pool nobody reads it.
+ */
 static enum sl_code write_head(struct sl__run *run, struct sl_error *error) {
+    const struct sl_dispatch_options *o = &run->options;
+    bool snapshot = o->snapshot == SL_SNAPSHOT_BATCH, context = o->context.size > 0;
     struct sl_writer writer;
     struct sl_value head;
+    run->head_moved = run->use.moved;
     sl_writer_init(&writer, NULL);
     sl_write_list(&writer, 2);
-    sl_write_str(&writer, run->options.function);
-    if (run->options.snapshot == SL_SNAPSHOT_BATCH) {
-        sl_write_map(&writer, 1);
-        sl_write_str(&writer, "snapshot");
-        sl_write_bool(&writer, true);
-    } else {
-        sl_write_nil(&writer);
+    sl_write_str(&writer, o->function);
+    sl_write_map(&writer, 1u + o->refs + snapshot + context + (run->use.moved > 0));
+    sl_write_str(&writer, "session");
+    sl_write_uint(&writer, run->use.id);
+    write_flag(&writer, "refs", o->refs);
+    write_flag(&writer, "snapshot", snapshot);
+    if (context) {
+        sl_write_str(&writer, "context");
+        sl_write_value(&writer, o->context);
+    }
+    if (run->use.moved > 0) {
+        sl_write_str(&writer, "moved");
+        sl_write_uint(&writer, run->use.moved);
     }
     enum sl_code code = sl_writer_end(&writer, &head, error);
+    if (code == SL_OK && head.size > sizeof run->own_head && run->head == NULL) {
+        /* Room for a later `moved`, too. */
+        run->head = malloc(SL__RUN_HEAD_MAX + SL_CONTEXT_MAX);
+        code = run->head != NULL ? SL_OK : sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for the head of a run");
+    }
     if (code == SL_OK) {
-        SL_ASSERT(head.size <= sizeof run->head);
+        run->head = run->head != NULL ? run->head : run->own_head;
+        SL_ASSERT(head.size <= (run->head == run->own_head ? sizeof run->own_head : SL__RUN_HEAD_MAX + SL_CONTEXT_MAX));
         memcpy(run->head, head.data, head.size);
         run->head_size = (uint32_t)head.size;
     }
     sl_writer_finish(&writer);
     return code;
+}
+
+bool sl__run_renew_head(struct sl__run *run) {
+    SL_ASSERT(run->open_seat == NULL);
+    struct sl_error error;
+    sl__error_init(&error);
+    if (run->head_moved == run->use.moved || write_head(run, &error) == SL_OK) {
+        return true;
+    }
+    sl__run_end(run, SL__STOPPING, &error);
+    sl_error_finish(&error);
+    return false;
+}
+
+static void free_head(struct sl__run *run) {
+    if (run->head != run->own_head) {
+        free(run->head);
+    }
+    run->head = NULL;
 }
 
 enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struct sl_dispatch_options *options,
@@ -143,10 +210,21 @@ enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struc
             "of its own after the fork");
     }
     enum sl_code code = check_options(run, error);
+    if (code != SL_OK) {
+        return code;
+    }
+    sl__bell_init(&run->own_bell);
+    run->bell = run->options.control != NULL ? &run->options.control->bell : &run->own_bell;
+    run->waiter.bell = run->bell;
+    if (pool != NULL) {
+        code = sl__session_begin(&run->use, pool, run->options.session, run->options.affinity, run->bell, error);
+    }
     if (code == SL_OK) {
         code = write_head(run, error);
     }
     if (code != SL_OK) {
+        sl__session_end(&run->use);
+        free_head(run);
         return code;
     }
     run->seat_capacity = run->pool_capacity = run->key_capacity = pool != NULL ? sl__pool_capacity(pool) : 1;
@@ -159,11 +237,13 @@ enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struc
         free(run->seats);
         free(run->wait_lanes);
         free(run->latency);
+        sl__session_end(&run->use);
+        free_head(run);
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a run over %u lanes", run->seat_capacity);
     }
-    sl__bell_init(&run->own_bell);
-    run->bell = run->options.control != NULL ? &run->options.control->bell : &run->own_bell;
-    run->waiter.bell = run->bell;
+    if (run->options.progress != NULL && pool != NULL) {
+        sl__session_follow(&run->use);
+    }
     run->processor_count = pool != NULL ? sl__pool_processors(pool) : 1;
     sl__spin_init_as(&run->spin, run->processor_count < 2);
     run->start_ns = sl__clock_now_ns();
@@ -311,11 +391,18 @@ static void wait_for_something(struct sl__run *run, uint32_t bell_seen, uint64_t
 
 /* ---- the wheel ------------------------------------------------------------------------------------------------------- */
 
+static void take_progress(struct sl__run *run) {
+    if (run->report->size >= sizeof *run->report) {
+        (void)sl__session_progress(&run->use, &run->report->progress);
+    }
+}
+
 static void report_progress(struct sl__run *run, uint64_t now) {
     if (run->options.progress == NULL || now < run->progress_ns) {
         return;
     }
     run->progress_ns = now + (uint64_t)run->options.progress_ms * 1000000;
+    take_progress(run);
     run->report->elapsed_ns = now - run->start_ns;
     run->options.progress(run->options.progress_context, run->report);
 }
@@ -367,12 +454,14 @@ void sl__run_finish(struct sl__run *run) {
     while (sl__run_next(run, &outcome) == SL_OK) {
     }
     SL_ASSERT(run->bytes_in_use == 0);
+    take_progress(run);
     sl__report_complete(run);
     if (run->executor != NULL) {
         sl__task_detach(run);
     } else {
         (void)sl__run_release_idle(run);
         sl__pool_forget_waiter(run->pool, &run->waiter);
+        sl__session_end(&run->use);
     }
     struct sl_pool *pool = run->pool;
     struct sl__link *link;
@@ -386,6 +475,7 @@ void sl__run_finish(struct sl__run *run) {
     free(run->hot);
     free(run->pending);
     free(run->text);
+    free_head(run);
     sl_error_finish(&run->item_error);
     sl_error_finish(&run->end_error);
     sl_report_finish(&run->own_report);

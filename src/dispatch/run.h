@@ -33,6 +33,7 @@
 #include "lane/lane.h"
 #include "pool/lease.h"
 #include "pool/visit.h"
+#include "session/session.h"
 
 #define SL__RUN_RETRY_ATTEMPTS 3
 #define SL__RUN_BACKOFF_MS 100
@@ -41,7 +42,7 @@
 #define SL__RUN_ITEM_BUFFER_MAX 16 /* shared buffers of one item */
 #define SL__RUN_META_MAX (64u << 10)
 #define SL__RUN_IDS_MAX 64       /* item ids that one error of a report keeps */
-#define SL__RUN_HEAD_MAX 1024    /* bytes of an encoded request head */
+#define SL__RUN_HEAD_MAX 1024    /* bytes of an encoded request head without a context */
 #define SL__RUN_FUNCTION_MAX 512 /* bytes of a function's name */
 
 struct sl__run;
@@ -102,6 +103,7 @@ struct sl__seat {
     uint64_t batches;      /* done with this lease */
     uint64_t stale_before; /* stale replies of the lane when it was leased */
     bool condemned;        /* its worker was told to die: replies are not taken any more */
+    bool staked;           /* the run's session has state there, as the last reply said */
 };
 
 /* Batches in the hands of an executor. A box outlives its run when the task ends late. */
@@ -189,8 +191,11 @@ struct sl__run {
     struct sl_report *report;
     struct sl_report own_report;
 
-    uint8_t head[SL__RUN_HEAD_MAX];
+    struct sl__session_use use; /* with a pool: whose state the batches work on */
+    uint8_t own_head[SL__RUN_HEAD_MAX];
+    uint8_t *head; /* that, or on the heap */
     uint32_t head_size;
+    uint32_t head_moved; /* use.moved, as the head says */
 
     /* intake */
     struct sl_item held;
@@ -257,6 +262,8 @@ enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struc
 enum sl_code sl__run_next(struct sl__run *run, struct sl_outcome *outcome);
 /* Cancels what is left, without showing it, completes the report and releases everything. */
 void sl__run_finish(struct sl__run *run);
+/* Writes the head anew, for a session that has moved. No request is open. False: no memory; the run ends. */
+bool sl__run_renew_head(struct sl__run *run);
 /* Ends the run at least as hard as `ending`; the first error stays. */
 void sl__run_end(struct sl__run *run, enum sl__ending ending, const struct sl_error *error);
 

@@ -74,10 +74,88 @@ static bool yields(const struct sl__run *run, const struct sl__seat *seat) {
     return seat->batches >= YIELD_BATCHES && sl__pool_contended_beside(run->pool, &run->waiter);
 }
 
+/* ---- sessions ------------------------------------------------------------------------------------------------------- */
+
+static bool in_session(const struct sl__run *run) {
+    return run->use.session != NULL;
+}
+
+/* A session that is not spread has one worker for all batches. */
+static bool is_pinned(const struct sl__run *run) {
+    return in_session(run) && run->use.affinity != SL_AFFINITY_SPREAD;
+}
+
+static void stop(struct sl__run *run, const struct sl_error *error) {
+    sl__pool_forget_waiter(run->pool, &run->waiter);
+    sl__run_end(run, SL__STOPPING, error);
+}
+
+/* Its worker cannot be had at once. True: that ends the run. */
+static bool fails_fast(struct sl__run *run, uint32_t worker) {
+    if (run->use.affinity != SL_AFFINITY_STRICT_FAIL_FAST || !in_session(run) || run->held_seats > 0) {
+        return false;
+    }
+    struct sl_error error = SL_ERROR_INIT;
+    if (worker == SL__ANY_WORKER) {
+        (void)sl_error_set(&error, SL_E_WORKER_BUSY,
+                           "session %llu is to fail fast, and no worker is idle; try again, or use the affinity "
+                           "strict_queue",
+                           (unsigned long long)run->use.id);
+    } else {
+        (void)sl_error_set(&error, SL_E_WORKER_BUSY,
+                           "session %llu is to fail fast, and worker %u, which it runs on, is busy; try again, or use "
+                           "the affinity strict_queue",
+                           (unsigned long long)run->use.id, worker);
+        error.worker = worker;
+    }
+    stop(run, &error);
+    sl_error_finish(&error);
+    return true;
+}
+
+/* Where the session's next batch goes, if it does. False: nowhere now. */
+static bool follow_session(struct sl__run *run, uint32_t *worker) {
+    uint32_t place, preferred;
+    struct sl_error error = SL_ERROR_INIT;
+    enum sl_code code = sl__session_place(&run->use, &place, &preferred, &error);
+    if (code == SL_E_AGAIN) {
+        (void)fails_fast(run, place);
+    } else if (code != SL_OK) {
+        stop(run, &error);
+    } else if (is_pinned(run)) {
+        *worker = place;
+        run->waiter.preferred = preferred == SL__ANY_WORKER ? 0 : preferred + 1;
+    }
+    sl_error_finish(&error);
+    return code == SL_OK;
+}
+
+/* False: the lane is not for this session, and was given back. */
+static bool sit(struct sl__run *run, struct sl__lease *lease, bool *staked) {
+    struct sl_error error = SL_ERROR_INIT;
+    enum sl_code code = sl__session_sit(&run->use, lease, staked, &error);
+    if (code == SL_OK && !sl__run_renew_head(run)) {
+        sl__session_rise(&run->use, lease, false);
+        code = SL_E_OUT_OF_MEMORY;
+    } else if (code == SL_E_AGAIN) {
+        (void)fails_fast(run, lease->worker);
+    } else if (code != SL_OK) {
+        stop(run, &error);
+    }
+    sl_error_finish(&error);
+    if (code != SL_OK) {
+        sl__pool_release(run->pool, lease, 0);
+    }
+    return code == SL_OK;
+}
+
 static struct sl__seat *lease_another(struct sl__run *run, uint32_t worker, uint64_t now) {
     struct sl__lease *lease = NULL;
     struct sl_error error = SL_ERROR_INIT;
     enum sl_code code = sl__pool_acquire(run->pool, &run->waiter, worker, &lease, &error);
+    if (code == SL_E_AGAIN && fails_fast(run, worker)) {
+        return NULL;
+    }
     if (code == SL_E_AGAIN) {
         if (run->flying_count > 0) {
             /* It need not stand before those who have nothing. But what flies may fly for long: it asks again before. */
@@ -95,6 +173,10 @@ static struct sl__seat *lease_another(struct sl__run *run, uint32_t worker, uint
     if (code != SL_OK) {
         return NULL;
     }
+    bool staked = false;
+    if (in_session(run) && !sit(run, lease, &staked)) {
+        return NULL;
+    }
     run->first_acquire_ns = 0;
     struct sl__seat *seat = run->seats;
     while (seat->lease != NULL) {
@@ -103,6 +185,7 @@ static struct sl__seat *lease_another(struct sl__run *run, uint32_t worker, uint
     SL_ASSERT(seat < run->seats + run->seat_capacity);
     memset(seat, 0, sizeof *seat);
     seat->lease = lease;
+    seat->staked = staked;
     seat->stale_before = sl__lane_stale_count(lease->lane);
     run->held_seats++;
     if (worker != SL__ANY_WORKER && lease->worker != worker) {
@@ -115,6 +198,9 @@ struct sl__seat *sl__run_choose_seat(struct sl__run *run, uint32_t worker, uint6
     struct sl__seat *best = NULL;
     bool holds_worker = false;
     uint32_t bound = depth(run);
+    if (in_session(run) && !follow_session(run, &worker)) {
+        return NULL;
+    }
     worker = place_of(run, worker);
     for (uint32_t i = 0; i < run->seat_capacity; i++) {
         struct sl__seat *seat = &run->seats[i];
@@ -359,6 +445,11 @@ static bool take_replies(struct sl__run *run, struct sl__seat *seat, uint64_t no
             sl__pool_answered(run->pool, seat->lease);
         }
         run->batch_ns = (7 * run->batch_ns + (now - began)) / 8;
+        bool state = (reply.flags & SL__REPLY_STATE) != 0;
+        if (state != seat->staked) {
+            seat->staked = state;
+            sl__session_replied(&run->use, seat->lease, state);
+        }
         sl__latency_add(run->latency, now - batch->sent_ns);
         run->report->batch_count++;
         if (reply.code == SL_OK) {
@@ -389,6 +480,7 @@ static void release(struct sl__run *run, struct sl__seat *seat) {
         run->report->stale_reply_count += stale;
         sl__pool_count_stale(run->pool, stale);
     }
+    sl__session_rise(&run->use, seat->lease, seat->staked);
     sl__pool_release(run->pool, seat->lease, seat->batches);
     seat->lease = NULL;
     run->held_seats--;

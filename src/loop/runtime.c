@@ -107,6 +107,9 @@ void sl_runtime_destroy(struct sl_runtime *runtime) {
     if (runtime->upcalls != NULL) {
         runtime->upcalls->destroy(runtime->upcalls);
     }
+    if (runtime->sessions != NULL) {
+        runtime->sessions->destroy(runtime->sessions); /* after the views, which may use it */
+    }
     sl__loop_destroy(runtime->loop);
     SL_ASSERT(runtime->lane_count == 0);
     sl__directory_destroy(&runtime->log, runtime->directory);

@@ -205,6 +205,12 @@ void sl__pool_end(struct sl_pool *pool) {
     }
     bool mine = !pool->drain.claimed;
     pool->drain.claimed = true;
+    struct sl__guest *guest = sl__pool_guest(pool);
+    if (mine && guest != NULL) {
+        pthread_mutex_unlock(&pool->lock);
+        guest->closing(guest);
+        pthread_mutex_lock(&pool->lock);
+    }
     while (!mine && !pool->drain.gone) {
         pthread_cond_wait(&pool->changed, &pool->lock);
     }

@@ -93,7 +93,12 @@ enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, u
     bool open = pool->phase != SL__POOL_CLOSING && sl__breaker_closed(&pool->breaker);
     uint32_t granted = SL__NOBODY;
     if (open) {
-        granted = sl__allot_take(&pool->allot, waiter, worker);
+        if (worker == SL__ANY_WORKER && waiter->preferred != 0 && waiter->preferred <= sl__pool_capacity(pool)) {
+            granted = sl__allot_take(&pool->allot, waiter, waiter->preferred - 1);
+        }
+        if (granted == SL__NOBODY) {
+            granted = sl__allot_take(&pool->allot, waiter, worker);
+        }
     } else if (pool->phase != SL__POOL_CLOSING) {
         granted = sl__breaker_grant(pool);
     }

@@ -13,6 +13,7 @@
 
 #define WORKER_MAX SL__PLACE_MAX
 #define WAITER_MAX (1u << 20)
+#define SESSION_LIMIT (1u << 24)
 #define SEGMENT_MIN ((uint64_t)64 << 10)
 #define SEGMENT_MAX ((uint64_t)1 << 30)
 #define PAYLOAD_LIMIT ((uint64_t)1 << 30)
@@ -58,6 +59,8 @@ static enum sl_code check_options(const struct sl_pool_options *options, struct 
         {"start_parallel_max", options->start_parallel_max, 1, WORKER_MAX},
         {"recycle_age_ms", options->recycle_age_ms, 0, RECYCLE_AGE_MAX_MS},
         {"recycle_jitter_percent", options->recycle_jitter_percent, 0, SL__RECYCLE_JITTER_MAX},
+        {"session_max", options->session_max, 1, SESSION_LIMIT},
+        {"affinity", (uint64_t)options->affinity, SL_AFFINITY_DEFAULT, SL_AFFINITY_SPREAD},
     };
     for (size_t i = 0; i < SL_COUNT_OF(bounds); i++) {
         if (bounds[i].value < bounds[i].min || bounds[i].value > bounds[i].max) {
@@ -213,6 +216,10 @@ static void destroy_workers(void *context) {
         sl__worker_destroy(occupant->worker);
         occupant->worker = NULL;
     }
+    struct sl__guest *guest = sl__pool_guest(pool);
+    if (guest != NULL) {
+        guest->stopped(guest);
+    }
     sl__pulse_finish(pool);
     sl__size_end(pool);
     sl__template_destroy(pool->template);
@@ -224,6 +231,10 @@ static void destroy_workers(void *context) {
 /* ---- creation and destruction --------------------------------------------------------------------------------- */
 
 void sl__pool_free(struct sl_pool *pool) {
+    struct sl__guest *guest = sl__pool_guest(pool);
+    if (guest != NULL) {
+        guest->destroy(guest);
+    }
     sl__tally_finish(&pool->tally);
     sl__allot_finish(&pool->allot);
     sl__budget_finish(&pool->budget);
@@ -267,6 +278,8 @@ static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_po
     sl__list_init(&pool->admission[1]);
     pool->processor_count = sl__processor_count();
     pool->waiter_max = options->waiter_max;
+    pool->session_max = options->session_max;
+    pool->affinity = options->affinity;
     pool->restart_backoff_ms = options->restart_backoff_ms;
     pool->restart_window_ms = options->restart_window_ms;
     pool->failure = (struct sl_error)SL_ERROR_INIT;
@@ -407,6 +420,10 @@ void sl_pool_stats(struct sl_pool *pool, struct sl_pool_stats *out) {
     stats.circuit_open_count = pool->breaker.circuit.open_count;
     pthread_mutex_unlock(&pool->lock);
     sl__tally_counts(&pool->tally, stats.deaths);
+    struct sl__guest *guest = sl__pool_guest(pool);
+    if (guest != NULL) {
+        guest->stats(guest, &stats);
+    }
     stats.size = SL_MIN(out->size, sizeof(stats));
     memcpy(out, &stats, stats.size);
 }

@@ -20,6 +20,7 @@
 #include "breaker.h"
 #include "drain.h"
 #include "loop/runtime.h"
+#include "pool/guest.h"
 #include "pool/lease.h"
 #include "pulse.h"
 #include "recycle.h"
@@ -50,6 +51,7 @@ struct sl__incarnation {
     char why[SL__WHY_SIZE];
     struct sl__bell *bell; /* of the holder, or NULL */
     uint64_t batch_count;
+    uint32_t kept; /* what the guest has in it */
     uint64_t ready_ns;
     uint64_t rss_bytes; /* at the last heartbeat, as what follows */
     uint64_t heard_ns;
@@ -115,6 +117,9 @@ struct sl_pool {
     uint32_t worker_idle_ms;
     pthread_mutex_t resize_lock; /* one sl_pool_resize at a time; before `lock` */
     uint32_t waiter_max;
+    uint32_t session_max;
+    enum sl_affinity affinity;
+    _Atomic(struct sl__guest *) guest; /* set once, under the lock */
     uint32_t restart_backoff_ms;
     uint32_t restart_window_ms;
 

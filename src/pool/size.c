@@ -306,7 +306,7 @@ static void count_idle(struct sl_pool *pool) {
     /* From the last: since lanes are given out again that came back last, it is as good as any. */
     for (uint32_t i = pool->place_count; i-- > 0 && pool->wanted_count > pool->worker_min;) {
         struct sl__incarnation *incarnation = sl__place_incarnation(pool->places[i]);
-        if (incarnation != NULL && !incarnation->leased && !incarnation->killed &&
+        if (incarnation != NULL && !incarnation->leased && !incarnation->killed && incarnation->kept == 0 &&
             incarnation->idle_ticks++ >= IDLE_TICKS) {
             unwant(pool->places[i]);
         }

@@ -521,6 +521,14 @@ static enum sl__worker_event do_ask_to_stop(struct sl__worker *worker) {
     return SL__EVENT_NONE;
 }
 
+enum sl_code sl__worker_tell(struct sl__worker *worker, const uint8_t *bytes, size_t size) {
+    if (worker->state != SL__WORKER_READY) {
+        return SL_E_NOT_FOUND;
+    }
+    enum sl_code code = sl__packet_send(worker->child.socket, bytes, size, NULL, 0, SL__PACKET_NOWAIT, NULL);
+    return code == SL_OK || code == SL_E_AGAIN ? code : SL_E_NOT_FOUND;
+}
+
 static enum sl__worker_event ask_owner(struct sl__worker *worker, struct sl__death *death) {
     death->generation = worker->generation;
     death->was_ready = worker->was_ready;

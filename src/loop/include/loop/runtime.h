@@ -41,7 +41,8 @@ struct sl_runtime {
     pthread_mutex_t lock; /* guards what follows */
     uint32_t lane_count;
     struct sl__tenant *tenants;
-    struct sl__annex *upcalls; /* the room upcall's, or NULL */
+    struct sl__annex *upcalls;  /* the room upcall's, or NULL */
+    struct sl__annex *sessions; /* the room session's, or NULL */
 
     pthread_mutex_t directory_lock; /* guards the next: making one takes as long as starting a process */
     struct sl__directory *directory;

@@ -27,7 +27,9 @@ struct sl__lease {
     uint32_t worker; /* index, 0 .. worker_max-1 */
     uint32_t generation;
     bool trial; /* the circuit is half-open, and this lease decides: see sl__pool_answered. The holder's to read */
-    struct sl__spin spin;    /* for who waits for this lane alone: what spinning was worth to the holders before */
+    struct sl__spin spin; /* for who waits for this lane alone: what spinning was worth to the holders before */
+    _Atomic uint32_t
+        gone; /* 1: the worker is dead, and the pool's guest has been told or is about to be (see pool/guest.h) */
     _Atomic uint32_t lost;   /* 1: the worker is dead and reaped; `death` is complete (acquire load) */
     _Atomic uint32_t retire; /* 1: to be released when it has run dry (relaxed) */
     uint64_t due_batches;    /* after so many under this lease sl__pool_due has to be called, once */
@@ -37,7 +39,8 @@ struct sl__lease {
 /* A thread that wants lanes. Caller's memory, one per run; zero it, set `bell`. The rest belongs to the pool. */
 struct sl__waiter {
     struct sl__bell *bell;
-    uint32_t worker; /* the one it waits for, or SL__ANY_WORKER */
+    uint32_t worker;    /* the one it waits for, or SL__ANY_WORKER */
+    uint32_t preferred; /* while that is any: the one that it takes first when it is idle, counted from 1; 0: none */
     bool queued;
     struct sl__waiter *previous, *next;
 };

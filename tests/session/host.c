@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+#include "host.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+void host_open(struct host *host, uint32_t workers, void (*change)(struct sl_pool_options *options)) {
+    struct sl_error error = SL_ERROR_INIT;
+    struct sl_pool_options options = SL_POOL_OPTIONS_INIT;
+    static const char *const path[] = {SL_TEST_MODULES, NULL};
+    static const char *const preload[] = {"session_functions", NULL};
+    options.worker_count = workers;
+    options.python = getenv("SLITHER_TEST_PYTHON");
+    options.python_path = path;
+    options.preload = preload;
+    options.restart_backoff_ms = 1;
+    options.restart_max = 100000;
+    if (change != NULL) {
+        change(&options);
+    }
+    if (sl_runtime_create(NULL, &host->runtime, &error) != SL_OK ||
+        sl_pool_create(host->runtime, &options, &host->pool, &error) != SL_OK) {
+        fail_msg("%s\n%s", error.message, error.traceback != NULL ? error.traceback : "");
+    }
+}
+
+void host_close(struct host *host) {
+    sl_pool_destroy(host->pool);
+    sl_runtime_destroy(host->runtime);
+    *host = (struct host){0};
+}
+
+struct sl_pool_stats host_stats(struct host *host) {
+    struct sl_pool_stats stats = SL_POOL_STATS_INIT;
+    sl_pool_stats(host->pool, &stats);
+    return stats;
+}
+
+struct sl_session *session_open(struct host *host, void (*change)(struct sl_session_options *options)) {
+    struct sl_session_options options = SL_SESSION_OPTIONS_INIT;
+    struct sl_session *session = NULL;
+    struct sl_error error = SL_ERROR_INIT;
+    if (change != NULL) {
+        change(&options);
+    }
+    if (sl_session_open(host->pool, &options, &session, &error) != SL_OK) {
+        fail_msg("%s", error.message);
+    }
+    return session;
+}
+
+struct sl_session_info info_of(struct sl_session *session) {
+    struct sl_session_info info = SL_SESSION_INFO_INIT;
+    sl_session_info(session, &info);
+    return info;
+}
+
+enum sl_code call_in(const struct call *call, int64_t *result, struct sl_error *error) {
+    struct sl_error own = SL_ERROR_INIT;
+    struct sl_results results = {0};
+    struct sl_dispatch_options options = SL_DISPATCH_OPTIONS_INIT;
+    char name[96];
+    struct sl_item item = {0};
+    struct sl_writer writer;
+    snprintf(name, sizeof name, "session_functions:%s", call->function);
+    options.function = name;
+    options.mode = SL_CALL_EACH;
+    options.session = call->session;
+    options.affinity = call->affinity;
+    options.timeout_ms = call->timeout_ms;
+    sl_writer_init(&writer, NULL);
+    if (call->text != NULL) {
+        sl_write_str(&writer, call->text);
+    } else {
+        sl_write_int(&writer, call->number);
+    }
+    assert_int_equal(sl_writer_end(&writer, &item.value, NULL), SL_OK);
+    enum sl_code code = sl_call_batch(call->host->pool, &options, &item, 1, &results, error != NULL ? error : &own);
+    if (code != SL_OK && error == NULL) {
+        fail_msg("%s: %s\n%s", call->function, own.message, own.traceback != NULL ? own.traceback : "");
+    }
+    if (code == SL_OK && result != NULL) {
+        struct sl_mark mark;
+        if (sl_value_type(results.values[0]) == SL_TYPE_NIL) {
+            *result = NONE;
+        } else if (sl_value_int(results.values[0], result) != SL_OK) {
+            const char *text = "?";
+            size_t size = 1;
+            if (sl_value_mark(results.values[0], &mark) == SL_OK) {
+                text = mark.text, size = mark.text_size;
+            }
+            fail_msg("%s gave no number: %.*s", call->function, (int)size, text);
+        }
+    }
+    sl_results_finish(&results);
+    sl_writer_finish(&writer);
+    sl_error_finish(&own);
+    return code;
+}
+
+int64_t ask(struct host *host, struct sl_session *session, const char *function, int64_t number) {
+    int64_t result = 0;
+    const struct call call = {.host = host, .session = session, .function = function, .number = number};
+    (void)call_in(&call, &result, NULL);
+    return result;
+}
+
+enum sl_code ask_in_vain(struct host *host, struct sl_session *session, const char *function, struct sl_error *error) {
+    sl_error_finish(error);
+    const struct call call = {.host = host, .session = session, .function = function};
+    return call_in(&call, NULL, error);
+}
+
+uint64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t draw_seed(void) {
+    const char *text = getenv("SLITHER_TEST_SEED");
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20;
+    seed = seed != 0 ? seed : 1;
+    printf("SLITHER_TEST_SEED=%" PRIu64 "\n", seed);
+    return seed;
+}
+
+uint64_t draw(uint64_t *state) {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return *state * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+void free_path(char path[64]) {
+    static int number;
+    snprintf(path, 64, "/tmp/slither-session-test.%ld.%d", (long)getpid(), number++);
+    (void)unlink(path);
+}
+
+void touch(const char *path) {
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+int open_fifo(char path[64]) {
+    free_path(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int fifo = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC); /* for writing too: it never ends */
+    assert_true(fifo >= 0);
+    return fifo;
+}
+
+int64_t read_number(int fifo, int timeout_ms) {
+    char line[32];
+    size_t size = 0;
+    while (size + 1 < sizeof line) {
+        struct pollfd poll_fd = {.fd = fifo, .events = POLLIN};
+        if (poll(&poll_fd, 1, timeout_ms) <= 0) {
+            return -1;
+        }
+        assert_int_equal(read(fifo, line + size, 1), 1);
+        if (line[size] == '\n') {
+            break;
+        }
+        size++;
+    }
+    line[size] = '\0';
+    return strtoll(line, NULL, 10);
+}
+
+void close_fifo(int fifo, const char *path) {
+    close(fifo);
+    (void)unlink(path);
+}
