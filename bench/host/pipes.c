@@ -38,17 +38,40 @@ static enum sl_code put_result(void *context, const struct sl_pipe_outcome *outc
     return SL_OK;
 }
 
-static enum sl_code pass(void *context, const struct sl_pipe_item *item, struct sl_emit *emit, struct sl_error *error) {
+/* What the host does with an item before Python gets it: the fields that the function reads are picked out of it. */
+static void prepare(struct sl_value item, struct sl_writer *writer) {
+    struct sl_value entry;
+    uint64_t id;
+    double x;
+    if (sl_value_get(item, "id", &entry) != SL_OK || sl_value_uint(entry, &id) != SL_OK ||
+        sl_value_get(item, "x", &entry) != SL_OK || sl_value_float(entry, &x) != SL_OK) {
+        bench_die("an item is not a map with an id and an x");
+    }
+    sl_write_map(writer, 2);
+    sl_write_strn(writer, "id", 2);
+    sl_write_uint(writer, id);
+    sl_write_strn(writer, "x", 1);
+    sl_write_float(writer, x);
+}
+
+static enum sl_code prepare_stage(void *context, const struct sl_pipe_item *item, struct sl_emit *emit,
+                                  struct sl_error *error) {
     (void)context;
     (void)error;
-    sl_emit(emit, item->value);
+    prepare(item->value, sl_emit_begin(emit));
+    sl_emit_end(emit);
     return SL_OK;
 }
 
-static enum sl_code is_high(void *context, const struct sl_pipe_item *item, bool *taken, struct sl_error *error) {
+/* And what it does with a result: half of them go one way. */
+static bool is_high(struct sl_value result) {
+    return bench_read_score(result) >= ITEMS;
+}
+
+static enum sl_code is_high_route(void *context, const struct sl_pipe_item *item, bool *taken, struct sl_error *error) {
     (void)context;
     (void)error;
-    *taken = bench_read_score(item->value) >= ITEMS;
+    *taken = is_high(item->value);
     return SL_OK;
 }
 
@@ -82,12 +105,12 @@ static double run_pipe(const struct sl_pipe_definition *definition, const struct
     return seconds;
 }
 
-/* ---- overhead: native, Python, router, beside map_small ------------------------------------------------------------ */
+/* ---- overhead: native, Python, router, beside a bare dispatch around which the host does the same by hand ------------ */
 
 static const struct sl_pipe_definition scoring = {
     SL_PIPE("scoring"),
-    .stages = SL_STAGES(SL_NATIVE("prepare", pass), SL_PYTHON("score", "work:score_batch", .batch_size = 64),
-                        SL_ROUTER("route", {is_high, .to = "high"})),
+    .stages = SL_STAGES(SL_NATIVE("prepare", prepare_stage), SL_PYTHON("score", "work:score_batch", .batch_size = 64),
+                        SL_ROUTER("route", {is_high_route, .to = "high"})),
     .outputs = SL_OUTPUTS("high"),
 };
 
@@ -103,6 +126,67 @@ static void open_overhead(struct bench *bench) {
 
 static void round_overhead(struct bench *bench) {
     scored(bench, &scoring, bench_count(bench, ITEMS));
+}
+
+struct by_hand {
+    struct pipe_run run;
+    struct sl_writer prepared;
+    uint64_t high_count;
+};
+
+static enum sl_code next_prepared(void *context, struct sl_item *item, struct sl_error *error) {
+    struct by_hand *by_hand = context;
+    enum sl_code code = next_item(&by_hand->run, item, error);
+    if (code == SL_OK) {
+        sl_writer_reset(&by_hand->prepared);
+        prepare(item->value, &by_hand->prepared);
+        code = sl_writer_end(&by_hand->prepared, &item->value, error);
+    }
+    return code;
+}
+
+static enum sl_code put_routed(void *context, const struct sl_outcome *outcome, struct sl_error *error) {
+    struct by_hand *by_hand = context;
+    (void)error;
+    if (outcome->status != SL_STATUS_OK) {
+        bench_die("item %llu failed", (unsigned long long)outcome->id);
+    }
+    by_hand->high_count += is_high(outcome->value);
+    by_hand->run.sum += bench_read_score(outcome->value);
+    by_hand->run.result_count++;
+    return SL_OK;
+}
+
+static void scored_by_hand(struct bench *bench, uint32_t count) {
+    struct by_hand by_hand = {.run = {.count = count}};
+    struct sl_error error = SL_ERROR_INIT;
+    struct sl_dispatch_options options = SL_DISPATCH_OPTIONS_INIT;
+    const struct sl_sink sink = {put_routed, &by_hand, NULL};
+    struct sl_report report = SL_REPORT_INIT; /* a pipe makes one, too */
+    options.function = "work:score_batch";
+    options.batch_size = 64;
+    options.max_delay_ms = 5; /* as a stage has it */
+    sl_writer_init(&by_hand.run.writer, NULL);
+    sl_writer_init(&by_hand.prepared, NULL);
+    uint64_t start = bench_now_ns();
+    bench_check(
+        sl_dispatch_run(bench->pool, &options, (struct sl_source){next_prepared, &by_hand}, &sink, &report, &error),
+        &error, "dispatch");
+    double seconds = (double)(bench_now_ns() - start) / 1e9;
+    sl_report_finish(&report);
+    sl_writer_finish(&by_hand.prepared);
+    sl_writer_finish(&by_hand.run.writer);
+    check_scores(&by_hand.run, count);
+    bench_figure(bench, (double)count / seconds);
+}
+
+static void open_by_hand(struct bench *bench) {
+    bench_pool_create(bench, "work:score_batch");
+    scored_by_hand(bench, bench_count(bench, ITEMS_WARM));
+}
+
+static void round_by_hand(struct bench *bench) {
+    scored_by_hand(bench, bench_count(bench, ITEMS));
 }
 
 /* ---- three Python stages, beside a chain of multiprocessing.Pool.imap ----------------------------------------------- */
@@ -239,6 +323,7 @@ static void round_staged(struct bench *bench) {
 
 const struct bench_row bench_pipe_rows[] = {
     {"pipe_overhead", open_overhead, round_overhead, bench_pool_destroy},
+    {"pipe_by_hand", open_by_hand, round_by_hand, bench_pool_destroy},
     {"pipe_chain", open_chain, round_chain, bench_pool_destroy},
     {"pipe_overlap", open_overlap, round_overlap, close_overlap},
     {"pipe_staged", open_overlap, round_staged, close_overlap},

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "dispatch/reply.h"
 #include "run.h"
 
 /* ---- a source over an array ------------------------------------------------------------------------------------------- */
@@ -25,6 +26,16 @@ struct sl_source sl_source_from_array(struct sl_array_source *array) {
 }
 
 /* ---- run -------------------------------------------------------------------------------------------------------------- */
+
+/* What a sink is shown, and where it comes from. */
+struct shown {
+    struct sl_outcome outcome;
+    struct sl__blob *reply;
+};
+
+struct sl__blob *sl__outcome_reply(const struct sl_outcome *outcome) {
+    return SL_CONTAINER_OF(outcome, const struct shown, outcome)->reply;
+}
 
 /* Gives an outcome to the sink, and ends the run when the sink has had enough. False: it wants no more. */
 static bool put(struct sl__run *run, const struct sl_sink *sink, const struct sl_outcome *outcome) {
@@ -58,15 +69,16 @@ static enum sl_code ended(const struct sl__run *run, struct sl_error *error) {
 enum sl_code sl_dispatch_run(struct sl_pool *pool, const struct sl_dispatch_options *options, struct sl_source source,
                              const struct sl_sink *sink, struct sl_report *report, struct sl_error *error) {
     struct sl__run run;
-    struct sl_outcome outcome;
+    struct shown shown;
     enum sl_code code = sl__run_init(&run, pool, options, source, false, report, error);
     if (code != SL_OK) {
         return code;
     }
     bool wants_more = sink != NULL && sink->put != NULL;
     run.sink = wants_more && sink->flush != NULL ? sink : NULL;
-    while (sl__run_next(&run, &outcome) == SL_OK) {
-        wants_more = wants_more && put(&run, sink, &outcome);
+    while (sl__run_next(&run, &shown.outcome) == SL_OK) {
+        shown.reply = run.reply;
+        wants_more = wants_more && put(&run, sink, &shown.outcome);
     }
     code = ended(&run, error);
     sl__run_finish(&run);

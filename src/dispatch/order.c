@@ -197,6 +197,7 @@ bool sl__order_next(struct sl__run *run, struct sl_outcome *outcome) {
     }
     struct sl__entry *entry = &batch->entries[index];
     entry->delivered = 1;
+    run->reply = batch->blob;
     describe(run, batch, entry, outcome);
     const struct sl_error_policy *policy = &run->options.policy;
     if (outcome->status == SL_STATUS_FAILED && policy->handler != NULL) {

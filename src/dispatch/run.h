@@ -241,6 +241,7 @@ struct sl__run {
     struct sl__list done;        /* batches with outcomes; as completed: oldest first */
     uint32_t done_count;
     struct sl__batch *delivered; /* its last outcome was given out; freed at the next call */
+    struct sl__blob *reply;      /* that the outcome given out last lies in, or NULL; the batch's */
 
     struct sl_error item_error; /* of the outcome given out last */
     char *text;                 /* NUL-terminated copy for its route or reason */

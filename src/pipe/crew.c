@@ -32,8 +32,9 @@ static enum sl_code handle(struct sl__crew *crew, struct sl__token *token, struc
     struct sl__stage_run *stage = crew->stage;
     const struct sl_stage *declared = &stage->node->stage;
     struct sl_emit emit = {.made = {.error = SL_ERROR_INIT}};
+    struct sl__arena arena = {.account = &stage->run->bytes};
     sl_writer_init(&emit.writer, NULL);
-    sl__emit_init(&emit, stage, token);
+    sl__emit_init(&emit, stage, &arena, token);
     struct sl_pipe_item item = sl__flow_item(stage, token);
     uint64_t start_ns = sl__clock_now_ns();
     enum sl_code code = declared->call(declared->context, &item, &emit, error);

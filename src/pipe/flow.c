@@ -10,82 +10,86 @@
 #include "run.h"
 #include "sys/clock.h"
 
-#define TIMED_EVERY 16
+#define TIMED_EVERY 64
+#define CHUNK_SIZE (16u << 10) /* of values that a thread keeps */
 
 /* Counters of a stage that one thread at a time works for need no locked instruction. */
-static void bump(const struct sl__stage_run *stage, _Atomic uint64_t *counter, uint64_t by) {
-    if (stage->node->shared) {
+static inline void bump(const struct sl__stage_run *stage, _Atomic uint64_t *counter, uint64_t by) {
+    if (stage->shared) {
         atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
     } else {
         atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
     }
 }
 
-static void count(struct sl__stage_run *stage, enum sl_status status) {
+static inline void count(struct sl__stage_run *stage, enum sl_status status) {
     bump(stage, &stage->count[status], 1);
 }
 
 static void lock(struct sl__stage_run *stage) {
-    if (stage->node->shared) {
+    if (stage->shared) {
         pthread_mutex_lock(&stage->lock);
     }
 }
 
 static void unlock(struct sl__stage_run *stage) {
-    if (stage->node->shared) {
+    if (stage->shared) {
         pthread_mutex_unlock(&stage->lock);
     }
 }
 
-/* One call in TIMED_EVERY is timed, and stands for the others. */
+/* The first calls are timed, and then one in TIMED_EVERY; they stand for the others. */
 static uint64_t begin_timing(const struct sl__stage_run *stage) {
     uint64_t input = atomic_load_explicit(&stage->input, memory_order_relaxed);
-    return input % TIMED_EVERY == 0 ? sl__clock_now_ns() : 0;
+    return input <= TIMED_EVERY || input % TIMED_EVERY == 0 ? sl__clock_now_ns() : 0;
 }
 
 static void end_timing(struct sl__stage_run *stage, uint64_t start_ns) {
     if (start_ns != 0) {
-        bump(stage, &stage->busy_ns, (sl__clock_now_ns() - start_ns) * TIMED_EVERY);
+        bump(stage, &stage->busy_ns, sl__clock_now_ns() - start_ns);
+        bump(stage, &stage->timed, 1);
     }
 }
 
 struct sl_pipe_item sl__flow_item(const struct sl__stage_run *stage, const struct sl__token *token) {
-    const struct sl__origin *origin = sl__order_origin(stage->run, token->origin);
+    const struct sl__origin *origin = token->origin;
     return (struct sl_pipe_item){
         .size = sizeof(struct sl_pipe_item),
         .id = origin->id,
-        .origin = token->origin,
-        .value = sl__pipe_blob_value(token->blob),
-        .meta = sl__pipe_blob_value(origin->meta),
+        .origin = origin->sequence,
+        .value = sl__kept_value(&token->value),
+        .meta = sl__kept_value(&origin->meta),
         .context = &stage->context,
     };
 }
 
-void sl__flow_enter(struct sl__stage_run *stage, struct sl__token *token) {
-    if (stage->node->threaded && !stage->hosted) { /* by any thread that brings it something */
-        atomic_fetch_add_explicit(&stage->input, 1, memory_order_relaxed);
-    } else {
+static void enter(struct sl__stage_run *stage, struct sl__token *token) {
+    if (!stage->node->threaded) { /* else it is counted when it is taken from the queue */
         bump(stage, &stage->input, 1);
     }
-    if (token->origin < stage->run->options.trace_items) {
+    if (SL_UNLIKELY(sl__pipe_run_traced(stage->run, token))) {
         token->enter_ns = sl__clock_now_ns();
     }
 }
 
+void sl__flow_taken(struct sl__stage_run *stage) {
+    bump(stage, &stage->input, 1);
+}
+
 static void trace(struct sl__stage_run *stage, const struct sl__token *token, enum sl_status status) {
-    if (token->origin < stage->run->options.trace_items) {
+    if (SL_UNLIKELY(sl__pipe_run_traced(stage->run, token))) {
         sl__pipe_run_trace(stage->run, token, stage->node->stage.name, status);
     }
 }
 
 /* ---- emissions --------------------------------------------------------------------------------------------------- */
 
-bool sl__flow_add(struct sl__emissions *made, struct sl__pipe_blob *blob, sl__target target) {
-    if (!SL_ARRAY_RESERVE(made, 1)) {
-        sl__pipe_blob_unref(blob);
+bool sl__flow_add(struct sl__emissions *made, struct sl__kept value, sl__target target) {
+    if (made->count == made->capacity && !SL_ARRAY_RESERVE(made, 1)) {
+        sl__kept_drop(&value);
         return false;
     }
-    made->items[made->count++] = (struct sl__emission){blob, target};
+    made->items[made->count++] = (struct sl__emission){value, target};
     return true;
 }
 
@@ -128,11 +132,10 @@ static bool open_for(struct sl_emit *emit, const char *what) {
 }
 
 static void add(struct sl_emit *emit, struct sl_value value, sl__target target) {
-    struct sl__pipe_blob *blob =
-        emit->input != NULL && value.data == emit->input->data && value.size == emit->input->size
-            ? sl__pipe_blob_ref(emit->input)
-            : sl__pipe_blob_create(value.data, value.size, &emit->run->bytes);
-    if (blob == NULL || !sl__flow_add(&emit->made, blob, target)) {
+    struct sl__kept kept = *emit->input;
+    bool same = value.data == kept.data && value.size == kept.size;
+    kept.chunk = NULL;
+    if ((!same && !sl__arena_copy(emit->arena, value, &kept)) || !sl__flow_add(&emit->made, kept, target)) {
         (void)sl_error_set(&emit->made.error, SL_E_OUT_OF_MEMORY, "no memory for a value of %zu bytes", value.size);
     }
 }
@@ -169,13 +172,9 @@ void sl_emit_end(struct sl_emit *emit) {
     }
     emit->writing = false;
     struct sl_value value;
-    struct sl_error error = SL_ERROR_INIT;
-    if (sl_writer_end(&emit->writer, &value, &error) != SL_OK) {
-        sl_error_copy(&emit->made.error, &error);
-    } else {
+    if (sl_writer_end(&emit->writer, &value, &emit->made.error) == SL_OK) {
         add(emit, value, SL__NOWHERE);
     }
-    sl_error_finish(&error);
 }
 
 void sl_emit_skip(struct sl_emit *emit, const char *reason) {
@@ -208,20 +207,32 @@ void sl_emit_route(struct sl_emit *emit, const char *to, struct sl_value value) 
     add(emit, value, target);
 }
 
-void sl__emit_init(struct sl_emit *emit, struct sl__stage_run *stage, struct sl__token *token) {
+void sl__emit_init(struct sl_emit *emit, struct sl__stage_run *stage, struct sl__arena *arena,
+                   const struct sl__token *token) {
     emit->run = stage->run;
     emit->node = stage->node;
-    emit->input = token->blob;
+    emit->arena = arena;
+    emit->input = &token->value;
     emit->writing = emit->routed = false;
-    sl__emissions_clear(&emit->made);
 }
 
 /* ---- ends -------------------------------------------------------------------------------------------------------- */
 
-void sl__flow_end(struct sl__stage_run *stage, struct sl__token *token, enum sl_status status) {
+void sl__flow_end(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token, enum sl_status status) {
     count(stage, status);
     trace(stage, token, status);
-    sl__order_end(stage->run, token, status == SL_STATUS_CANCELLED);
+    sl__order_end(hand, token, status == SL_STATUS_CANCELLED);
+}
+
+/* It has not come in, because the run is cancelled or the stage's thread is gone. */
+static void refuse(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token) {
+    if (stage->node->threaded) { /* its counters belong to its own thread */
+        atomic_fetch_add_explicit(&stage->refused, 1, memory_order_relaxed);
+        trace(stage, token, SL_STATUS_CANCELLED);
+        sl__order_end(hand, token, true);
+    } else {
+        sl__flow_end(hand, stage, token, SL_STATUS_CANCELLED);
+    }
 }
 
 static void halt(struct sl__stage_run *stage, const struct sl_error *cause) {
@@ -240,13 +251,12 @@ static void tell(struct sl__stage_run *stage, const struct sl__token *token, con
     if (run->options.failed == NULL) {
         return;
     }
-    const struct sl__origin *origin = sl__order_origin(run, token->origin);
     const struct sl_pipe_outcome outcome = {
         .size = sizeof outcome,
-        .id = origin->id,
-        .origin = token->origin,
-        .value = sl__pipe_blob_value(token->blob),
-        .meta = sl__pipe_blob_value(origin->meta),
+        .id = token->origin->id,
+        .origin = token->origin->sequence,
+        .value = sl__kept_value(&token->value),
+        .meta = sl__kept_value(&token->origin->meta),
         .stage = stage->node->stage.name,
         .error = error,
     };
@@ -255,7 +265,8 @@ static void tell(struct sl__stage_run *stage, const struct sl__token *token, con
     pthread_mutex_unlock(&run->telling);
 }
 
-void sl__flow_fail(struct sl__stage_run *stage, struct sl__token *token, const struct sl_error *error) {
+void sl__flow_fail(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                   const struct sl_error *error) {
     const struct sl__node *node = stage->node;
     enum sl_on_error policy = node->stage.on_error.on_error;
     if (node->on_error != SL__NOWHERE && (policy == SL_ON_ERROR_ROUTE || policy == SL_ON_ERROR_ISOLATE)) {
@@ -267,121 +278,139 @@ void sl__flow_fail(struct sl__stage_run *stage, struct sl__token *token, const s
         }
         count(stage, SL_STATUS_ROUTED);
         trace(stage, token, SL_STATUS_ROUTED);
-        bump(stage, &stage->emitted, 1);
         token->producer = stage->index;
-        sl__flow_carry(stage->run, token, node->on_error);
+        sl__flow_carry(hand, token, node->on_error);
         return;
     }
     if (policy == SL_ON_ERROR_HALT) {
         halt(stage, error);
     }
     tell(stage, token, error);
-    sl__flow_end(stage, token, SL_STATUS_FAILED);
+    sl__flow_end(hand, stage, token, SL_STATUS_FAILED);
 }
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
-static struct sl__token *child_of(const struct sl__token *parent, struct sl__pipe_blob *blob, uint32_t number) {
-    struct sl__token *child = sl__token_create(parent->origin, blob, parent->producer);
-    if (child != NULL) {
-        memcpy(child->path, parent->path, parent->depth * sizeof *child->path);
-        child->depth = parent->depth;
-        if (child->depth < SL__PATH_MAX) {
-            child->path[child->depth++] = number;
+/* Takes over the emission's value, unless there is no memory. */
+static struct sl__token *child_of(const struct sl__token *parent, const struct sl__emission *emission,
+                                  uint32_t number) {
+    bool same = emission->value.chunk == NULL;
+    struct sl__kept value = same ? sl__kept_ref(parent->value) : emission->value;
+    struct sl__token *child = sl__token_create(parent->origin, value, parent->producer);
+    if (child == NULL) {
+        if (same) {
+            sl__kept_drop(&value);
         }
+        return NULL;
+    }
+    memcpy(child->path, parent->path, parent->depth * sizeof *child->path);
+    child->depth = parent->depth;
+    if (child->depth < SL__PATH_MAX) {
+        child->path[child->depth++] = number;
     }
     return child;
 }
 
 /* One item became several. All of them exist before the first is carried on, so that a lack of memory fails the item as a whole. */
-static void emit_many(struct sl__stage_run *stage, struct sl__token *token, struct sl__emissions *made) {
-    struct sl_pipe_run *run = stage->run;
-    size_t made_count = made->count, have = 0;
-    struct sl__token **children = calloc(made_count, sizeof *children);
-    while (children != NULL && have < made_count) {
-        children[have] = child_of(token, made->items[have].blob, (uint32_t)have);
-        if (children[have] == NULL) {
+static void emit_many(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                      struct sl__emissions *made) {
+    size_t have = 0;
+    struct sl__row children = {0};
+    while (have < made->count) {
+        struct sl__token *child = child_of(token, &made->items[have], (uint32_t)have);
+        if (child == NULL) {
             break;
         }
-        have++;
+        /* Where it goes is put down now: `made` may be used again by a handler that the first of them meets. */
+        child->producer = stage->index;
+        child->output = made->items[have].target == SL__NOWHERE ? stage->node->next : made->items[have].target;
+        made->items[have++].value.chunk = NULL; /* the child's */
+        sl__row_push(&children, child);
     }
-    if (children == NULL || have < made_count) {
-        for (size_t i = 0; i < have; i++) {
-            free(children[i]);
-        }
-        free(children);
-        sl__emissions_clear(made);
+    struct sl__token *child;
+    if (have < made->count) {
         struct sl_error error = SL_ERROR_INIT;
-        (void)sl_error_set(&error, SL_E_OUT_OF_MEMORY, "no memory for the %zu items that one became", made_count);
-        sl__flow_fail(stage, token, &error);
+        (void)sl_error_set(&error, SL_E_OUT_OF_MEMORY, "no memory for the %zu items that one became", made->count);
+        while ((child = sl__row_pop(&children)) != NULL) {
+            sl__token_destroy(child);
+        }
+        sl__emissions_clear(made);
+        sl__flow_fail(hand, stage, token, &error);
         sl_error_finish(&error);
         return;
     }
-    made->count = 0; /* the blobs are the children's */
+    made->count = 0;
     count(stage, SL_STATUS_OK);
     trace(stage, token, SL_STATUS_OK);
-    bump(stage, &stage->emitted, made_count);
-    sl__order_add(run, token->origin, (uint32_t)made_count);
-    /* Where they go is put down first: `made` may be used again by a handler that they meet. */
-    for (size_t i = 0; i < made_count; i++) {
-        children[i]->producer = stage->index;
-        children[i]->output = made->items[i].target == SL__NOWHERE ? stage->node->next : made->items[i].target;
+    bump(stage, &stage->more, have - 1);
+    sl__order_add(token->origin, (uint32_t)have);
+    while ((child = sl__row_pop(&children)) != NULL) {
+        sl__flow_carry(hand, child, child->output);
     }
-    for (size_t i = 0; i < made_count; i++) {
-        sl__flow_carry(run, children[i], children[i]->output);
+    sl__order_end(hand, token, false);
+}
+
+/* The token becomes what the stage gave out for it, and goes where this says. */
+static sl__target become(struct sl__stage_run *stage, struct sl__token *token, const struct sl__emission *emission) {
+    bool routed = emission->target != SL__NOWHERE;
+    if (emission->value.chunk != NULL) { /* else it stays what it is */
+        sl__kept_drop(&token->value);
+        token->value = emission->value;
     }
-    free(children);
-    sl__order_end(run, token, false);
+    token->producer = stage->index;
+    count(stage, routed ? SL_STATUS_ROUTED : SL_STATUS_OK);
+    trace(stage, token, routed ? SL_STATUS_ROUTED : SL_STATUS_OK);
+    return routed ? emission->target : stage->node->next;
+}
+
+void sl__flow_emit_one(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                       struct sl__emission emission) {
+    sl__flow_carry(hand, token, become(stage, token, &emission));
 }
 
 /* What becomes of the token: carried on by the caller to *target when true, else taken over. */
-static bool settle(struct sl__stage_run *stage, struct sl__token *token, struct sl__emissions *made,
-                   sl__target *target) {
+static bool settle(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                   struct sl__emissions *made, sl__target *target) {
     if (made->error.code != SL_OK) {
         struct sl_error error = SL_ERROR_INIT;
         sl_error_copy(&error, &made->error);
         sl__emissions_clear(made);
-        sl__flow_fail(stage, token, &error);
+        sl__flow_fail(hand, stage, token, &error);
         sl_error_finish(&error);
         return false;
     }
     if (made->count == 0) {
         sl__emissions_clear(made);
-        sl__flow_end(stage, token, SL_STATUS_SKIPPED);
+        sl__flow_end(hand, stage, token, SL_STATUS_SKIPPED);
         return false;
     }
     if (made->count > 1 || stage->node->stage.cardinality == SL_CARDINALITY_MANY) {
-        emit_many(stage, token, made);
+        emit_many(hand, stage, token, made);
         return false;
     }
-    bool routed = made->items[0].target != SL__NOWHERE;
-    *target = routed ? made->items[0].target : stage->node->next;
-    sl__pipe_blob_unref(token->blob);
-    token->blob = made->items[0].blob;
+    *target = become(stage, token, &made->items[0]);
     made->count = 0;
-    token->producer = stage->index;
-    count(stage, routed ? SL_STATUS_ROUTED : SL_STATUS_OK);
-    trace(stage, token, routed ? SL_STATUS_ROUTED : SL_STATUS_OK);
-    bump(stage, &stage->emitted, 1);
     return true;
 }
 
-void sl__flow_emit(struct sl__stage_run *stage, struct sl__token *token, struct sl__emissions *made) {
+void sl__flow_emit(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                   struct sl__emissions *made) {
     sl__target target;
-    if (settle(stage, token, made, &target)) {
-        sl__flow_carry(stage->run, token, target);
+    if (settle(hand, stage, token, made, &target)) {
+        sl__flow_carry(hand, token, target);
     }
 }
 
 /* ---- inline nodes ------------------------------------------------------------------------------------------------ */
 
-static bool run_native(struct sl__stage_run *stage, struct sl__token *token, sl__target *target) {
+static bool run_native(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                       sl__target *target) {
     const struct sl_stage *declared = &stage->node->stage;
     struct sl_pipe_item item = sl__flow_item(stage, token);
     struct sl_error error;
     sl__error_init(&error);
     lock(stage);
-    sl__emit_init(&stage->emit, stage, token);
+    sl__emit_init(&stage->emit, stage, &hand->arena, token);
     uint64_t start_ns = begin_timing(stage);
     enum sl_code code = declared->call(declared->context, &item, &stage->emit, &error);
     end_timing(stage, start_ns);
@@ -389,11 +418,20 @@ static bool run_native(struct sl__stage_run *stage, struct sl__token *token, sl_
         (void)sl_error_set(&stage->emit.made.error, SL_E_INVALID_ARGUMENT, "stage %s returned without sl_emit_end",
                            declared->name);
     }
-    if (code == SL_OK && stage->emit.made.count == 1 && declared->cardinality != SL_CARDINALITY_MANY &&
-        stage->emit.made.error.code == SL_OK) {
-        bool carried = settle(stage, token, &stage->emit.made, target); /* the usual case, without moving the array */
-        unlock(stage);
-        return carried;
+    if (SL_LIKELY(code == SL_OK &&
+                  stage->emit.made.error.code == SL_OK)) { /* the usual cases, without moving the array */
+        if (stage->emit.made.count == 1 && declared->cardinality != SL_CARDINALITY_MANY) {
+            *target = become(stage, token, &stage->emit.made.items[0]);
+            stage->emit.made.count = 0;
+            unlock(stage);
+            return true;
+        }
+        if (stage->emit.made.count == 0) {
+            sl__emissions_clear(&stage->emit.made);
+            unlock(stage);
+            sl__flow_end(hand, stage, token, SL_STATUS_SKIPPED);
+            return false;
+        }
     }
     struct sl__emissions made = stage->emit.made;
     sl__emissions_init(&stage->emit.made);
@@ -404,16 +442,17 @@ static bool run_native(struct sl__stage_run *stage, struct sl__token *token, sl_
         }
         error.code = code;
         sl__emissions_finish(&made);
-        sl__flow_fail(stage, token, &error);
+        sl__flow_fail(hand, stage, token, &error);
         sl_error_finish(&error);
         return false;
     }
-    bool carried = settle(stage, token, &made, target);
+    bool carried = settle(hand, stage, token, &made, target);
     sl__emissions_finish(&made);
     return carried;
 }
 
-static bool run_router(struct sl__stage_run *stage, struct sl__token *token, sl__target *target) {
+static bool run_router(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                       sl__target *target) {
     const struct sl__node *node = stage->node;
     struct sl_pipe_item item = sl__flow_item(stage, token);
     struct sl_error error;
@@ -438,56 +477,94 @@ static bool run_router(struct sl__stage_run *stage, struct sl__token *token, sl_
             (void)sl_error_set(&error, code, "a route of stage %s failed: %s", node->stage.name, sl_code_text(code));
         }
         error.code = code;
-        sl__flow_fail(stage, token, &error);
+        sl__flow_fail(hand, stage, token, &error);
         sl_error_finish(&error);
         return false;
     }
     count(stage, SL_STATUS_ROUTED);
     trace(stage, token, SL_STATUS_ROUTED);
-    bump(stage, &stage->emitted, 1);
     return true;
 }
 
-void sl__flow_flush(struct sl_pipe_run *run, const uint32_t *nodes, uint32_t node_count) {
-    for (uint32_t i = 0; i < node_count; i++) {
-        struct sl__stage_run *stage = &run->stages[nodes[i]];
-        if (atomic_load_explicit(&stage->to_be_woken, memory_order_relaxed) &&
-            atomic_exchange_explicit(&stage->to_be_woken, false, memory_order_relaxed)) {
-            sl_control_wake(stage->control);
+/* ---- hands ------------------------------------------------------------------------------------------------------- */
+
+bool sl__hand_init(struct sl__hand *hand, struct sl_pipe_run *run, const uint32_t *nodes, uint32_t node_count) {
+    /* A chunk is small beside the bound on bytes: what lies in it unused counts, too. */
+    size_t chunk_size = (size_t)SL_MIN(run->options.in_flight_bytes_max / 256, (uint64_t)CHUNK_SIZE);
+    *hand = (struct sl__hand){
+        .run = run,
+        .arena = {.chunk_size = chunk_size, .account = &run->bytes},
+        .nodes = nodes,
+        .node_count = node_count,
+        .rows = calloc(run->pipe->node_count, sizeof *hand->rows),
+    };
+    return hand->rows != NULL;
+}
+
+void sl__hand_finish(struct sl__hand *hand) {
+    if (hand->run != NULL) {
+        sl__arena_close(&hand->arena);
+        free(hand->rows);
+        hand->rows = NULL;
+    }
+}
+
+static void put_row(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__row *row) {
+    bool wake = false;
+    if (!sl__queue_put(&stage->queue, row, &wake)) {
+        struct sl__row refused = *row;
+        *row = (struct sl__row){0};
+        for (struct sl__token *token; (token = sl__row_pop(&refused)) != NULL;) {
+            refuse(hand, stage, token);
+        }
+    }
+    if (wake) {
+        sl_control_wake(stage->control);
+    }
+}
+
+void sl__hand_tidy(struct sl__hand *hand) {
+    while (hand->untidy) { /* a sink may cancel the run, and what ends then is to be said, too */
+        hand->untidy = false;
+        for (uint32_t i = 0; i < hand->node_count; i++) {
+            struct sl__row *row = &hand->rows[hand->nodes[i]];
+            if (row->first != NULL) {
+                put_row(hand, &hand->run->stages[hand->nodes[i]], row);
+            }
+        }
+        if (hand->ended) {
+            hand->ended = false;
+            sl__order_deliver(hand->run);
         }
     }
 }
 
-void sl__flow_carry(struct sl_pipe_run *run, struct sl__token *token, sl__target target) {
+/* ---- carrying ---------------------------------------------------------------------------------------------------- */
+
+void sl__flow_carry(struct sl__hand *hand, struct sl__token *token, sl__target target) {
+    struct sl_pipe_run *run = hand->run;
     for (;;) {
         if (sl__target_is_output(target)) {
             token->output = sl__target_index(target);
-            sl__order_arrive(run, token);
+            sl__order_arrive(hand, token);
             return;
         }
         struct sl__stage_run *stage = &run->stages[target];
-        sl__flow_enter(stage, token);
-        if (sl__pipe_run_cancelled(run)) {
-            sl__flow_end(stage, token, SL_STATUS_CANCELLED);
-            return;
-        }
-        if (stage->hosted) {
-            sl__queue_put_own(&stage->queue,
-                              token); /* only the source leads there, and this is the thread that reads it */
+        enter(stage, token);
+        if (SL_UNLIKELY(sl__pipe_run_cancelled(run))) {
+            refuse(hand, stage, token);
             return;
         }
         if (stage->node->threaded) {
-            bool wake = false;
-            if (!sl__queue_put(&stage->queue, token, &wake)) {
-                sl__flow_end(stage, token, SL_STATUS_CANCELLED);
-            }
-            if (wake) {
-                atomic_store_explicit(&stage->to_be_woken, true, memory_order_relaxed);
+            /* Only the source leads to the hosted one, and this is the thread that reads it. */
+            sl__row_push(stage->hosted ? &stage->queue.taken : &hand->rows[target], token);
+            if (!stage->hosted) {
+                sl__hand_note(hand);
             }
             return;
         }
-        if (!(stage->node->stage.kind == SL_STAGE_ROUTER ? run_router(stage, token, &target)
-                                                         : run_native(stage, token, &target))) {
+        if (!(stage->node->stage.kind == SL_STAGE_ROUTER ? run_router(hand, stage, token, &target)
+                                                         : run_native(hand, stage, token, &target))) {
             return;
         }
     }

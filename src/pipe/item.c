@@ -4,41 +4,150 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/error.h"
+#include "base/macros.h"
 
-struct sl__pipe_blob *sl__pipe_blob_create(const void *data, size_t size, _Atomic uint64_t *account) {
-    struct sl__pipe_blob *blob = malloc(sizeof *blob + size);
-    if (blob != NULL) {
-        atomic_init(&blob->refs, 1);
-        blob->size = size;
-        blob->account = account;
-        atomic_fetch_add_explicit(account, size, memory_order_relaxed);
-        if (size > 0) {
-            memcpy(blob->data, data, size);
+#define CHARGE (UINT64_C(1) << 62)
+
+/* ---- values ------------------------------------------------------------------------------------------------------ */
+
+static struct sl__chunk *chunk_create(struct sl__arena *arena, size_t size, uint64_t refs) {
+    size_t whole;
+    if (!sl__add_size(sizeof(struct sl__chunk), size, &whole)) {
+        return NULL;
+    }
+    struct sl__chunk *chunk = malloc(whole);
+    if (chunk != NULL) {
+        atomic_init(&chunk->refs, refs);
+        chunk->account = arena->account;
+        chunk->reply = NULL;
+        chunk->size = size;
+        chunk->used = 0;
+        atomic_fetch_add_explicit(chunk->account, size, memory_order_relaxed);
+    }
+    return chunk;
+}
+
+static void drop(struct sl__chunk *chunk, uint64_t refs) {
+    if (atomic_fetch_sub_explicit(&chunk->refs, refs, memory_order_acq_rel) == refs) {
+        size_t size = chunk->reply != NULL ? chunk->reply->size : chunk->size;
+        atomic_fetch_sub_explicit(chunk->account, size, memory_order_relaxed);
+        sl__blob_unref(chunk->reply);
+        free(chunk);
+    }
+}
+
+void sl__chunk_unref(struct sl__chunk *chunk) {
+    drop(chunk, 1);
+}
+
+struct sl__kept sl__kept_ref(struct sl__kept kept) {
+    if (kept.chunk != NULL) {
+        atomic_fetch_add_explicit(&kept.chunk->refs, 1, memory_order_relaxed);
+    }
+    return kept;
+}
+
+void sl__arena_close(struct sl__arena *arena) {
+    if (arena->open != NULL) {
+        drop(arena->open, CHARGE - arena->given);
+        arena->open = NULL;
+        arena->given = 0;
+    }
+}
+
+static bool reopen(struct sl__arena *arena, size_t size) {
+    sl__arena_close(arena);
+    arena->open = chunk_create(arena, size, CHARGE);
+    return arena->open != NULL;
+}
+
+bool sl__arena_copy(struct sl__arena *arena, struct sl_value value, struct sl__kept *kept) {
+    struct sl__chunk *chunk = arena->open;
+    if (value.size > arena->chunk_size / 4) {
+        chunk = chunk_create(arena, value.size, 1);
+        if (chunk == NULL) {
+            return false;
         }
+    } else {
+        if (chunk == NULL || chunk->reply != NULL || value.size > chunk->size - chunk->used) {
+            if (!reopen(arena, arena->chunk_size)) {
+                return false;
+            }
+            chunk = arena->open;
+        }
+        arena->given++;
     }
-    return blob;
+    uint8_t *data = chunk->data + chunk->used;
+    memcpy(data, value.data, value.size);
+    chunk->used += value.size;
+    *kept = (struct sl__kept){data, value.size, chunk};
+    return true;
 }
 
-void sl__pipe_blob_unref(struct sl__pipe_blob *blob) {
-    if (blob != NULL && atomic_fetch_sub_explicit(&blob->refs, 1, memory_order_acq_rel) == 1) {
-        atomic_fetch_sub_explicit(blob->account, blob->size, memory_order_relaxed);
-        free(blob);
+bool sl__arena_open_reply(struct sl__arena *arena, struct sl__blob *reply) {
+    if (!reopen(arena, 0)) {
+        return false;
+    }
+    arena->open->reply = sl__blob_ref(reply);
+    atomic_fetch_add_explicit(arena->account, reply->size, memory_order_relaxed);
+    return true;
+}
+
+/* ---- tokens ------------------------------------------------------------------------------------------------------ */
+
+static void init(struct sl__token *token, struct sl__origin *origin, struct sl__kept value, uint32_t producer) {
+    token->next = NULL;
+    token->origin = origin;
+    token->value = value;
+    token->error = NULL;
+    token->made = NULL;
+    token->enter_ns = 0;
+    token->producer = producer;
+    token->output = 0;
+    token->depth = 0;
+}
+
+struct sl__token *sl__token_create(struct sl__origin *origin, struct sl__kept value, uint32_t producer) {
+    struct sl__token *token = malloc(sizeof *token);
+    if (token != NULL) {
+        init(token, origin, value, producer);
+    }
+    return token;
+}
+
+struct sl__token *sl__token_first(struct sl__origin *origin, struct sl__kept value) {
+    init(&origin->first, origin, value, SL__NOWHERE);
+    return &origin->first;
+}
+
+void sl__token_destroy(struct sl__token *token) {
+    sl__kept_drop(&token->value);
+    if (SL_UNLIKELY(token->made != NULL)) {
+        sl__emissions_finish(token->made);
+        free(token->made);
+    }
+    if (SL_UNLIKELY(token->error != NULL)) {
+        sl_error_finish(token->error);
+        free(token->error);
+    }
+    if (token != &token->origin->first) {
+        free(token);
     }
 }
 
-struct sl__pipe_blob *sl__pipe_blob_ref(struct sl__pipe_blob *blob) {
-    atomic_fetch_add_explicit(&blob->refs, 1, memory_order_relaxed);
-    return blob;
-}
+/* ---- emissions --------------------------------------------------------------------------------------------------- */
 
 void sl__emissions_clear(struct sl__emissions *emissions) {
     for (size_t i = 0; i < emissions->count; i++) {
-        sl__pipe_blob_unref(emissions->items[i].blob);
+        sl__kept_drop(&emissions->items[i].value);
     }
     emissions->count = 0;
-    free(emissions->skip);
-    emissions->skip = NULL;
+    if (SL_UNLIKELY(emissions->skip != NULL)) {
+        free(emissions->skip);
+        emissions->skip = NULL;
+    }
     if (emissions->error.code != SL_OK) {
         sl_error_finish(&emissions->error);
     }
@@ -56,20 +165,4 @@ void sl__emissions_init(struct sl__emissions *emissions) {
     emissions->count = emissions->capacity = 0;
     emissions->skip = NULL;
     sl__error_init(&emissions->error);
-}
-
-struct sl__token *sl__token_create(uint64_t origin, struct sl__pipe_blob *blob, uint32_t producer) {
-    struct sl__token *token = malloc(sizeof *token);
-    if (token != NULL) {
-        token->next = NULL;
-        token->origin = origin;
-        token->blob = blob;
-        token->producer = producer;
-        token->output = 0;
-        token->depth = 0;
-        token->enter_ns = 0;
-        token->error = NULL;
-        token->made = NULL;
-    }
-    return token;
 }

@@ -2,10 +2,11 @@
 /*
  * What is under way in a run.
  *
- *   blob    an encoded value that several tokens may share
+ *   chunk   memory that values lie in; it is given back when the last of them has gone
+ *   arena   where one thread puts the values that it keeps: one chunk at a time
  *   token   one item at one place: in the hands of a thread, in a queue, or in an output's line
  *   path    where a token stands among those that came of the same source item: one number for each stage that made several of one
- *   origin  an item of the source, from when it was read until nothing is left of it
+ *   origin  an item of the source, from when it was read until nothing is left of it; it brings its first token along
  */
 #ifndef SLITHER_PIPE_ITEM_H
 #define SLITHER_PIPE_ITEM_H
@@ -15,42 +16,107 @@
 
 #include <slither/pipe.h>
 
+#include "lane/lane.h"
 #include "plan.h"
 
 #define SL__PATH_MAX 8
+#define SL__LINE_SIZE 64 /* of a processor's cache */
 
-struct sl__pipe_blob {
-    _Atomic uint32_t refs;
-    _Atomic uint64_t *account; /* bytes under way in the run */
-    size_t size;
+/* ---- values ------------------------------------------------------------------------------------------------------ */
+
+struct sl__chunk {
+    _Atomic uint64_t refs;
+    _Atomic uint64_t *account; /* bytes under way in the run: what the chunk takes is among them */
+    struct sl__blob *reply;    /* of a worker, which the values lie in; NULL: they lie in `data` */
+    size_t size, used;         /* of `data` */
     uint8_t data[];
 };
 
+/* A value and what holds it. All zero: none. */
+struct sl__kept {
+    const uint8_t *data;
+    size_t size;
+    struct sl__chunk *chunk;
+};
+
+/*
+ * The open chunk is charged with more references than it can have values; closing gives back those that no value got. So a value that is kept costs no
+ * locked instruction, and one that is dropped costs one.
+ */
+struct sl__arena {
+    struct sl__chunk *open; /* or NULL */
+    uint64_t given;         /* references to it that values have */
+    size_t chunk_size;      /* larger values get a chunk of their own; 0: all do */
+    _Atomic uint64_t *account;
+};
+
+/* Copies the value. False: no memory. */
+bool sl__arena_copy(struct sl__arena *arena, struct sl_value value, struct sl__kept *kept);
+bool sl__arena_open_reply(struct sl__arena *arena, struct sl__blob *reply);
+/* Keeps a value that lies in a reply, with the reply. False: no memory. */
+static inline bool sl__arena_hold(struct sl__arena *arena, struct sl__blob *reply, struct sl_value value,
+                                  struct sl__kept *kept) {
+    if ((arena->open == NULL || arena->open->reply != reply) && !sl__arena_open_reply(arena, reply)) {
+        return false;
+    }
+    arena->given++;
+    *kept = (struct sl__kept){value.data, value.size, arena->open};
+    return true;
+}
+/* What was kept lives on; the arena holds nothing any more. */
+void sl__arena_close(struct sl__arena *arena);
+
+struct sl__kept sl__kept_ref(struct sl__kept kept);
+/* Drops one reference. */
+void sl__chunk_unref(struct sl__chunk *chunk);
+static inline void sl__kept_drop(struct sl__kept *kept) {
+    if (kept->chunk != NULL) {
+        sl__chunk_unref(kept->chunk);
+        kept->chunk = NULL;
+    }
+}
+static inline struct sl_value sl__kept_value(const struct sl__kept *kept) {
+    return (struct sl_value){kept->data, kept->size};
+}
+
+/* ---- tokens and origins ------------------------------------------------------------------------------------------ */
+
+/* Both begin with what every item needs, as much as a line of the cache. */
 struct sl__token {
     struct sl__token *next; /* in a queue, or of the same origin in line */
-    uint64_t origin;        /* sequence */
-    struct sl__pipe_blob *blob;
-    uint32_t producer; /* node, or SL__NOWHERE: the source */
-    uint32_t output;   /* in line: of which */
-    uint32_t path[SL__PATH_MAX];
-    uint32_t depth; /* of the path */
-    uint64_t enter_ns;
-    struct sl_error *error;     /* why it was sent on by on_error_to; or NULL */
+    struct sl__origin *origin;
+    struct sl__kept value;
+    uint32_t producer;          /* node, or SL__NOWHERE: the source */
+    uint32_t output;            /* in line: of which */
     struct sl__emissions *made; /* by a native stage with threads; or NULL */
+    struct sl_error *error;     /* why it was sent on by on_error_to; or NULL */
+    uint64_t enter_ns;
+    uint32_t depth; /* of the path */
+    uint32_t path[SL__PATH_MAX];
 };
 
 struct sl__origin {
+    _Alignas(SL__LINE_SIZE) struct sl__origin *next; /* spare */
     uint64_t id;
-    struct sl__pipe_blob *meta; /* or NULL */
-    _Atomic uint32_t live;      /* tokens under way */
-    bool cancelled;             /* something of it was */
-    struct sl__token *line;     /* at outputs, in the order of their paths; ordered runs only */
+    uint64_t sequence;
+    struct sl__token *line; /* at outputs, in the order of their paths; ordered runs only */
+    struct sl__kept meta;   /* or none */
+    _Atomic uint32_t live;  /* tokens under way */
+    bool cancelled;         /* something of it was */
+    _Alignas(SL__LINE_SIZE) struct sl__token first;
 };
 
-/* Values that a stage gave out for one item. */
+/* One more token of an origin. Takes over the value. NULL: no memory; the value is still the caller's. */
+struct sl__token *sl__token_create(struct sl__origin *origin, struct sl__kept value, uint32_t producer);
+/* The same for the one that the origin brings along. */
+struct sl__token *sl__token_first(struct sl__origin *origin, struct sl__kept value);
+void sl__token_destroy(struct sl__token *token);
+
+/* ---- what a stage gave out for one item -------------------------------------------------------------------------- */
+
 struct sl__emission {
-    struct sl__pipe_blob *blob;
-    sl__target target; /* SL__NOWHERE: the stage's next */
+    struct sl__kept value; /* without a chunk: the item's own */
+    sl__target target;     /* SL__NOWHERE: the stage's next */
 };
 struct sl__emissions {
     struct sl__emission *items;
@@ -58,18 +124,6 @@ struct sl__emissions {
     char *skip; /* reason, or NULL */
     struct sl_error error;
 };
-
-/* Takes over the blob, which may be NULL. NULL: no memory; the blob is still the caller's. */
-struct sl__token *sl__token_create(uint64_t origin, struct sl__pipe_blob *blob, uint32_t producer);
-
-/* NULL: no memory. */
-struct sl__pipe_blob *sl__pipe_blob_create(const void *data, size_t size, _Atomic uint64_t *account);
-struct sl__pipe_blob *sl__pipe_blob_ref(struct sl__pipe_blob *blob);
-void sl__pipe_blob_unref(struct sl__pipe_blob *blob);
-
-static inline struct sl_value sl__pipe_blob_value(const struct sl__pipe_blob *blob) {
-    return blob != NULL ? (struct sl_value){blob->data, blob->size} : (struct sl_value){NULL, 0};
-}
 
 /* Not zeroed as a whole: an error is half a KiB, and there is none for most items. */
 void sl__emissions_init(struct sl__emissions *emissions);

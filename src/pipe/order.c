@@ -2,87 +2,118 @@
 /*
  * Origins: what is under way of each item of the source, and in which order outputs are given to the sinks.
  *
- * WHO TOUCHES WHAT. An origin's slot belongs to the feeder until `tail` has passed it (release), then to whoever has one of its tokens, and, from the moment when
- * `live` is 0 (release), to the deliverer until `head` has passed it. While `live` is 1 the one token's holder is alone: nobody else can end or make a token
- * of that origin. With more of them the line and the mark are changed under the lock `order`.
+ * WHO TOUCHES WHAT. An origin belongs to the feeder until `tail` has passed it (release), then to whoever has one of its tokens, and, from the moment when
+ * `live` is 0 (release), to the deliverer, which hands it back to the feeder for another item: by way of `returned`, or straight to `spare` when they are one
+ * thread. While `live` is 1 the one token's holder is alone: nobody else can end or make a token of that origin. With more of them the line and the
+ * mark are changed under the lock `order`.
  *
  * THE DELIVERER. Whoever takes `due` from 0 is it, and stays it until it has brought `due` back to 0; the others leave their finds to it. It looks at the origins
  * after it has read `due`: a thread that ended an origin added to `due` afterwards, so either that look has seen the end, or `due` is not
- * what was read and another look follows.
+ * what was read and another look follows. A thread says so once for many origins, when it tidies up (flow.c). A run on one thread (`solo`) needs nothing
+ * of that.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/error.h"
 #include "base/macros.h"
 #include "run.h"
 
-static struct sl__origin *slot(const struct sl_pipe_run *run, uint64_t sequence) {
+#define BLOCK_ORIGINS 64
+
+/* Origins come in blocks, which live as long as the run: as many as were ever under way at once. */
+struct sl__origin_block {
+    struct sl__origin origins[BLOCK_ORIGINS];
+    struct sl__origin_block *next;
+};
+
+static struct sl__origin **place(const struct sl_pipe_run *run, uint64_t sequence) {
     return &run->origins[sequence & run->origin_mask];
 }
 
-const struct sl__origin *sl__order_origin(const struct sl_pipe_run *run, uint64_t sequence) {
-    return slot(run, sequence);
+static bool more_origins(struct sl_pipe_run *run) {
+    /* Acquire: what the deliverer did with them is over. */
+    run->spare = atomic_exchange_explicit(&run->returned, NULL, memory_order_acquire);
+    if (run->spare != NULL) {
+        return true;
+    }
+    struct sl__origin_block *block = aligned_alloc(SL__LINE_SIZE, sizeof *block);
+    if (block == NULL) {
+        return false;
+    }
+    block->next = run->blocks;
+    run->blocks = block;
+    for (uint32_t i = BLOCK_ORIGINS; i-- > 0;) {
+        block->origins[i].next = run->spare;
+        run->spare = &block->origins[i];
+    }
+    return true;
 }
 
-void sl__token_destroy(struct sl__token *token) {
-    sl__pipe_blob_unref(token->blob);
-    if (token->made != NULL) {
-        sl__emissions_finish(token->made);
-        free(token->made);
+void sl__order_finish(struct sl_pipe_run *run) {
+    while (run->blocks != NULL) {
+        struct sl__origin_block *block = run->blocks;
+        run->blocks = block->next;
+        free(block);
     }
-    if (token->error != NULL) {
-        sl_error_finish(token->error);
-        free(token->error);
-    }
-    free(token);
 }
 
-uint64_t sl__order_open(struct sl_pipe_run *run, uint64_t id, struct sl__pipe_blob *meta) {
+struct sl__token *sl__order_open(struct sl_pipe_run *run, uint64_t id, struct sl__kept value, struct sl__kept meta) {
+    if (run->spare == NULL && !more_origins(run)) {
+        return NULL;
+    }
+    struct sl__origin *origin = run->spare;
+    run->spare = origin->next;
     uint64_t sequence = atomic_load_explicit(&run->tail, memory_order_relaxed);
-    /* Acquire: what the deliverer did with the slot before is over. */
     uint64_t in_flight = sequence + 1 - atomic_load_explicit(&run->head, memory_order_acquire);
     SL_ASSERT(in_flight <= run->origin_mask + 1);
-    struct sl__origin *origin = slot(run, sequence);
     origin->id = id;
+    origin->sequence = sequence;
     origin->meta = meta;
     origin->cancelled = false;
     origin->line = NULL;
     atomic_store_explicit(&origin->live, 1, memory_order_relaxed);
     run->in_flight_peak = SL_MAX(run->in_flight_peak, (uint32_t)in_flight);
+    *place(run, sequence) = origin;
     atomic_store_explicit(&run->tail, sequence + 1, memory_order_release);
-    return sequence;
+    return sl__token_first(origin, value);
 }
 
-void sl__order_add(struct sl_pipe_run *run, uint64_t sequence, uint32_t more) {
-    atomic_fetch_add_explicit(&slot(run, sequence)->live, more, memory_order_relaxed);
+void sl__order_add(struct sl__origin *origin, uint32_t more) {
+    atomic_fetch_add_explicit(&origin->live, more, memory_order_relaxed);
 }
 
 /* ---- giving out -------------------------------------------------------------------------------------------------- */
 
-static void give(struct sl_pipe_run *run, const struct sl__token *token, uint64_t id,
-                 const struct sl__pipe_blob *meta) {
+/* By one thread at a time for each output. */
+static void give(struct sl_pipe_run *run, const struct sl__token *token) {
+    const struct sl__origin *origin = token->origin;
     struct sl__output_run *output = &run->outputs[token->output];
     const char *name = run->pipe->outputs[token->output];
     if (atomic_load_explicit(&run->sinks_closed, memory_order_relaxed)) {
         return;
     }
-    atomic_fetch_add_explicit(&output->count, 1, memory_order_relaxed);
-    sl__pipe_run_trace(run, token, name, SL_STATUS_OK);
+    atomic_store_explicit(&output->count, atomic_load_explicit(&output->count, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    if (SL_UNLIKELY(sl__pipe_run_traced(run, token))) {
+        sl__pipe_run_trace(run, token, name, SL_STATUS_OK);
+    }
     if (output->sink == NULL) {
         return;
     }
     const struct sl_pipe_outcome outcome = {
         .size = sizeof outcome,
         .output = name,
-        .id = id,
-        .origin = token->origin,
-        .value = sl__pipe_blob_value(token->blob),
-        .meta = sl__pipe_blob_value(meta),
+        .id = origin->id,
+        .origin = origin->sequence,
+        .value = sl__kept_value(&token->value),
+        .meta = sl__kept_value(&origin->meta),
         .stage = token->producer != SL__NOWHERE ? run->pipe->nodes[token->producer].stage.name : NULL,
         .error = token->error,
     };
-    struct sl_error error = SL_ERROR_INIT;
+    struct sl_error error;
+    sl__error_init(&error);
     enum sl_code code = output->sink->put(output->sink->context, &outcome, &error);
     if (code != SL_OK) {
         atomic_store(&run->sinks_closed, true);
@@ -90,40 +121,64 @@ static void give(struct sl_pipe_run *run, const struct sl__token *token, uint64_
             char cause[SL_ERROR_MESSAGE_SIZE];
             memcpy(cause, error.message, sizeof cause);
             (void)sl_error_set(&error, SL_E_SINK, "the sink of output %s failed at item %llu with %s: %.400s", name,
-                               (unsigned long long)token->origin, sl_code_name(code),
+                               (unsigned long long)origin->sequence, sl_code_name(code),
                                cause[0] != '\0' ? cause : sl_code_text(code));
         }
         sl__pipe_run_end(run, SL__PIPE_CANCELLING, code != SL_E_END ? &error : NULL);
     }
-    sl_error_finish(&error);
+    if (SL_UNLIKELY(error.code != SL_OK)) {
+        sl_error_finish(&error);
+    }
+}
+
+static void give_back(struct sl_pipe_run *run, struct sl__origin *origin) {
+    if (run->solo) {
+        origin->next = run->spare;
+        run->spare = origin;
+        return;
+    }
+    origin->next = atomic_load_explicit(&run->returned, memory_order_relaxed);
+    /* Only the deliverer adds, and who takes takes all: what is on top now is so still, or the list is empty. */
+    while (!atomic_compare_exchange_weak_explicit(&run->returned, &origin->next, origin, memory_order_release,
+                                                  memory_order_relaxed)) {
+    }
 }
 
 /* Gives out what is finished, from the oldest origin on. Deliverer only. */
 static void advance(struct sl_pipe_run *run) {
     uint64_t head = atomic_load_explicit(&run->head, memory_order_relaxed);
-    while (head < atomic_load_explicit(&run->tail, memory_order_acquire) &&
-           atomic_load_explicit(&slot(run, head)->live, memory_order_acquire) == 0) {
-        struct sl__origin *origin = slot(run, head);
+    while (head < atomic_load_explicit(&run->tail, memory_order_acquire)) {
+        struct sl__origin *origin = *place(run, head);
+        if (atomic_load_explicit(&origin->live, memory_order_acquire) != 0) {
+            break;
+        }
         run->gap = run->gap || origin->cancelled;
         for (struct sl__token *token = origin->line, *next; token != NULL; token = next) {
             next = token->next;
             if (!run->gap) {
-                give(run, token, origin->id, origin->meta);
+                give(run, token);
             }
             sl__token_destroy(token);
         }
-        sl__pipe_blob_unref(origin->meta);
+        sl__kept_drop(&origin->meta);
         run->finished += origin->cancelled ? 0 : 1;
         if (!run->gap && !atomic_load_explicit(&run->sinks_closed, memory_order_relaxed)) {
             run->resume = head + 1;
         }
-        atomic_store(&run->head, ++head);
+        give_back(run, origin);
+        atomic_store_explicit(&run->head, ++head, memory_order_release);
+        if (SL_UNLIKELY(atomic_load_explicit(&run->feeder_waits, memory_order_relaxed))) {
+            sl__pipe_run_room(run); /* the sinks may be slow */
+        }
+    }
+    if (!run->solo) {
+        /* Either this sees that the feeder waits, or the feeder sees the head as it is now. */
+        atomic_thread_fence(memory_order_seq_cst);
         sl__pipe_run_room(run);
     }
 }
 
-/* An origin may be finished. */
-static void deliver(struct sl_pipe_run *run) {
+void sl__order_deliver(struct sl_pipe_run *run) {
     if (atomic_fetch_add_explicit(&run->due, 1, memory_order_acq_rel) > 0) {
         return;
     }
@@ -152,11 +207,22 @@ static void line_up(struct sl__origin *origin, struct sl__token *token) {
 }
 
 /* Takes one token off. The last one finishes the origin. */
-static void leave(struct sl_pipe_run *run, struct sl__origin *origin) {
-    uint32_t before = atomic_fetch_sub_explicit(&origin->live, 1, memory_order_acq_rel);
-    SL_ASSERT(before > 0);
-    if (before == 1) {
-        deliver(run);
+static void leave(struct sl__hand *hand, struct sl__origin *origin) {
+    uint32_t live = atomic_load_explicit(&origin->live, memory_order_acquire);
+    if (live == 1) { /* this thread is alone with it */
+        atomic_store_explicit(&origin->live, 0, memory_order_release);
+    } else {
+        live = atomic_fetch_sub_explicit(&origin->live, 1, memory_order_acq_rel);
+        SL_ASSERT(live > 0);
+    }
+    if (live != 1) {
+        return;
+    }
+    if (hand->run->solo) {
+        advance(hand->run);
+    } else {
+        sl__hand_note(hand);
+        hand->ended = true;
     }
 }
 
@@ -164,14 +230,15 @@ static bool is_alone(const struct sl__origin *origin) {
     return atomic_load_explicit(&origin->live, memory_order_acquire) == 1;
 }
 
-void sl__order_arrive(struct sl_pipe_run *run, struct sl__token *token) {
-    struct sl__origin *origin = slot(run, token->origin);
+void sl__order_arrive(struct sl__hand *hand, struct sl__token *token) {
+    struct sl_pipe_run *run = hand->run;
+    struct sl__origin *origin = token->origin;
     if (run->options.ordering != SL_ORDERING_PRESERVE) {
         struct sl__output_run *output = &run->outputs[token->output];
         pthread_mutex_lock(&output->lock);
-        give(run, token, origin->id, origin->meta);
+        give(run, token);
         pthread_mutex_unlock(&output->lock);
-        sl__order_end(run, token, false);
+        sl__order_end(hand, token, false);
         return;
     }
     if (is_alone(origin)) {
@@ -181,16 +248,16 @@ void sl__order_arrive(struct sl_pipe_run *run, struct sl__token *token) {
         line_up(origin, token);
         pthread_mutex_unlock(&run->order);
     }
-    leave(run, origin);
+    leave(hand, origin);
 }
 
-void sl__order_end(struct sl_pipe_run *run, struct sl__token *token, bool cancelled) {
-    struct sl__origin *origin = slot(run, token->origin);
+void sl__order_end(struct sl__hand *hand, struct sl__token *token, bool cancelled) {
+    struct sl__origin *origin = token->origin;
     sl__token_destroy(token);
     if (cancelled) {
-        pthread_mutex_lock(&run->order);
+        pthread_mutex_lock(&hand->run->order);
         origin->cancelled = true;
-        pthread_mutex_unlock(&run->order);
+        pthread_mutex_unlock(&hand->run->order);
     }
-    leave(run, origin);
+    leave(hand, origin);
 }

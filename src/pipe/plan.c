@@ -140,7 +140,7 @@ static bool list_threaded(const struct sl_pipe *pipe, const bool *seen, uint32_t
 /* The nodes that were reached belong to one thread more. */
 static void note_visit(struct sl_pipe *pipe, const bool *seen, bool *visited) {
     for (uint32_t i = 0; i < pipe->node_count; i++) {
-        pipe->nodes[i].shared = pipe->nodes[i].shared || (seen[i] && visited[i]);
+        pipe->nodes[i].shared = pipe->nodes[i].shared || (seen[i] && visited[i] && !pipe->nodes[i].threaded);
         visited[i] = visited[i] || seen[i];
     }
 }

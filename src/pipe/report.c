@@ -33,6 +33,12 @@ static void rename_hops(const struct sl_pipe *pipe, struct sl_pipe_report *repor
     }
 }
 
+/* Of all calls, when some of them were timed. */
+static uint64_t busy_ns(struct sl__stage_run *stage) {
+    uint64_t busy = atomic_load(&stage->busy_ns), timed = atomic_load(&stage->timed);
+    return timed == 0 ? busy : (uint64_t)((double)busy * (double)atomic_load(&stage->input) / (double)timed);
+}
+
 /* The counters, which anybody may read at any time. False: no memory; the sums are there all the same. */
 static bool fill_counts(struct sl_pipe_run *run, struct sl_pipe_report *report) {
     const struct sl_pipe *pipe = run->pipe;
@@ -51,12 +57,14 @@ static bool fill_counts(struct sl_pipe_run *run, struct sl_pipe_report *report) 
         struct sl__stage_run *stage = &run->stages[i];
         struct sl_stage_report *to = &report->stages[report->stage_count++];
         to->name = keep(&end, pipe->nodes[i].stage.name);
+        uint64_t refused = atomic_load(&stage->refused);
         for (int status = 0; status < SL_STATUS_COUNT; status++) {
             to->count[status] = atomic_load(&stage->count[status]);
         }
-        to->input = atomic_load(&stage->input);
-        to->emitted = atomic_load(&stage->emitted);
-        to->busy_ns = atomic_load(&stage->busy_ns);
+        to->count[SL_STATUS_CANCELLED] += refused;
+        to->input = atomic_load(&stage->input) + refused;
+        to->emitted = to->count[SL_STATUS_OK] + to->count[SL_STATUS_ROUTED] + atomic_load(&stage->more);
+        to->busy_ns = busy_ns(stage);
         to->dispatch = (struct sl_report)SL_REPORT_INIT;
     }
     for (uint32_t i = 0; i < pipe->output_count; i++) {

@@ -73,14 +73,11 @@ void sl__pipe_run_close(struct sl_pipe_run *run) {
 /* ---- tracing ----------------------------------------------------------------------------------------------------- */
 
 void sl__pipe_run_trace(struct sl_pipe_run *run, const struct sl__token *token, const char *at, enum sl_status status) {
-    if (token->origin >= run->options.trace_items) {
-        return;
-    }
     uint64_t now = sl__clock_now_ns();
     pthread_mutex_lock(&run->state);
     if (run->hop_count < run->hop_capacity) {
         run->hops[run->hop_count++] = (struct sl_pipe_hop){
-            .origin = token->origin,
+            .origin = token->origin->sequence,
             .stage = at,
             .enter_ns = token->enter_ns != 0 ? token->enter_ns - run->start_ns : now - run->start_ns,
             .leave_ns = now - run->start_ns,
@@ -97,7 +94,8 @@ void sl__pipe_run_room(struct sl_pipe_run *run) {
         return;
     }
     uint64_t in_flight = atomic_load(&run->tail) - atomic_load(&run->head), max = run->options.in_flight_max;
-    if (in_flight <= max - max / 4 && atomic_load(&run->bytes) < run->options.in_flight_bytes_max) {
+    bool bytes_left = in_flight == 0 || atomic_load(&run->bytes) < run->options.in_flight_bytes_max;
+    if (in_flight <= max - max / 4 && bytes_left) {
         atomic_store(&run->feeder_waits, false);
         sl__pipe_run_wake(run);
     }
@@ -112,8 +110,8 @@ static bool has_room(struct sl_pipe_run *run) {
     if (in_flight >= run->options.in_flight_max || (bytes >= run->options.in_flight_bytes_max && in_flight > 0)) {
         return false;
     }
-    for (uint32_t i = 0; i < run->pipe->entry_count; i++) {
-        if (sl__queue_full(&run->stages[run->pipe->entry[i]].queue)) {
+    for (uint32_t i = 0; i < run->pipe->entry_count; i++) { /* what the hosted one has is taken at once */
+        if (!run->stages[run->pipe->entry[i]].hosted && sl__queue_full(&run->stages[run->pipe->entry[i]].queue)) {
             return false;
         }
     }
@@ -167,19 +165,16 @@ bool sl__pipe_run_has_room(struct sl_pipe_run *run) {
 
 /* Feeder; there is room. */
 static enum sl_code carry_in(struct sl_pipe_run *run, const struct sl_item *item, struct sl_error *error) {
-    struct sl__pipe_blob *meta = NULL, *blob = sl__pipe_blob_create(item->value.data, item->value.size, &run->bytes);
-    struct sl__token *token = blob != NULL ? sl__token_create(0, blob, SL__NOWHERE) : NULL;
-    if (item->meta.size > 0) {
-        meta = sl__pipe_blob_create(item->meta.data, item->meta.size, &run->bytes);
-    }
-    if (token == NULL || (item->meta.size > 0 && meta == NULL)) {
-        sl__pipe_blob_unref(blob);
-        sl__pipe_blob_unref(meta);
-        free(token);
+    struct sl__kept value = {0}, meta = {0};
+    bool fits = sl__arena_copy(&run->hand.arena, item->value, &value) &&
+                (item->meta.size == 0 || sl__arena_copy(&run->hand.arena, item->meta, &meta));
+    struct sl__token *token = fits ? sl__order_open(run, item->id, value, meta) : NULL;
+    if (token == NULL) {
+        sl__kept_drop(&value);
+        sl__kept_drop(&meta);
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for an item of %zu bytes", item->value.size);
     }
-    token->origin = sl__order_open(run, item->id, meta);
-    sl__flow_carry(run, token, 0);
+    sl__flow_carry(&run->hand, token, 0);
     return SL_OK;
 }
 
@@ -217,7 +212,7 @@ static enum sl_code push(struct sl_pipe_run *run, const struct sl_item *item, bo
     }
     if (code == SL_OK) {
         code = carry_in(run, item, error);
-        sl__flow_flush(run, run->pipe->entry, run->pipe->entry_count);
+        sl__hand_tidy(&run->hand);
     }
     pthread_mutex_unlock(&run->feed);
     return code;
@@ -281,6 +276,15 @@ static void *copy_of(const void *items, size_t size) {
     return copy;
 }
 
+/* Zeroed, and on lines of its own. NULL: no memory. */
+static void *in_lines(size_t size) {
+    void *memory = aligned_alloc(SL__LINE_SIZE, size);
+    if (memory != NULL) {
+        memset(memory, 0, size);
+    }
+    return memory;
+}
+
 static bool allocate(struct sl_pipe_run *run) {
     struct sl_pipe *pipe = run->pipe;
     uint64_t ring = 1;
@@ -289,7 +293,7 @@ static bool allocate(struct sl_pipe_run *run) {
     }
     run->origin_mask = ring - 1;
     run->origins = calloc(ring, sizeof *run->origins);
-    run->stages = calloc(pipe->node_count, sizeof *run->stages);
+    run->stages = in_lines(pipe->node_count * sizeof *run->stages);
     run->outputs = calloc(pipe->output_count, sizeof *run->outputs);
     run->stage_over = calloc(pipe->node_count, sizeof *run->stage_over);
     run->hop_capacity = run->options.trace_items * HOPS_PER_ITEM;
@@ -297,7 +301,8 @@ static bool allocate(struct sl_pipe_run *run) {
     run->options.sinks = copy_of(run->options.sinks, run->options.sink_count * sizeof *run->options.sinks);
     run->options.pools = copy_of(run->options.pools, run->options.pool_count * sizeof *run->options.pools);
     return run->origins != NULL && run->stages != NULL && run->outputs != NULL && run->stage_over != NULL &&
-           run->hops != NULL && run->options.sinks != NULL && run->options.pools != NULL;
+           run->hops != NULL && run->options.sinks != NULL && run->options.pools != NULL &&
+           sl__hand_init(&run->hand, run, pipe->entry, pipe->entry_count);
 }
 
 static void init(struct sl_pipe_run *run) {
@@ -306,6 +311,7 @@ static void init(struct sl_pipe_run *run) {
         struct sl__stage_run *stage = &run->stages[i];
         stage->run = run;
         stage->node = &pipe->nodes[i];
+        stage->shared = pipe->nodes[i].shared;
         stage->index = i;
         stage->context = (struct sl_pipe_context){sizeof stage->context, pipe->name, pipe->nodes[i].stage.name,
                                                   run->options.metadata};
@@ -328,6 +334,7 @@ static void destroy(struct sl_pipe_run *run) {
         sl__crew_destroy(stage->crew);
         sl_control_destroy(stage->control);
         sl__queue_finish(&stage->queue);
+        sl__hand_finish(&stage->hand);
         sl_writer_finish(&stage->emit.writer);
         sl__emissions_finish(&stage->emit.made);
         sl_report_finish(&stage->report);
@@ -337,6 +344,8 @@ static void destroy(struct sl_pipe_run *run) {
     for (uint32_t i = 0; run->outputs != NULL && i < pipe->output_count; i++) {
         pthread_mutex_destroy(&run->outputs[i].lock);
     }
+    sl__hand_finish(&run->hand);
+    sl__order_finish(run);
     sl_error_finish(&run->error);
     pthread_mutex_destroy(&run->feed);
     pthread_mutex_destroy(&run->order);
@@ -371,7 +380,7 @@ enum sl_code sl_pipe_start(struct sl_pipe *pipe, const struct sl_pipe_options *g
     if (code != SL_OK) {
         return code;
     }
-    struct sl_pipe_run *run = calloc(1, sizeof *run);
+    struct sl_pipe_run *run = in_lines(sizeof *run);
     if (run == NULL) {
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a run of pipe %s", pipe->name);
     }
@@ -475,6 +484,7 @@ enum sl_code sl_pipe_finish(struct sl_pipe_run *run, uint32_t timeout_ms, struct
         (void)await_threads(run, 0);
     }
     join_all(run);
+    sl__arena_close(&run->hand.arena);
     SL_ASSERT(atomic_load(&run->head) == atomic_load(&run->tail));
     SL_ASSERT(atomic_load(&run->bytes) == 0);
     if (report != NULL) {
@@ -503,21 +513,34 @@ static void stop_reading(struct sl_pipe_run *run, enum sl_code code, const struc
     if (code != SL_OK && code != SL_E_END) {
         sl__pipe_run_source_failed(run, code, cause);
     }
+    sl__hand_tidy(&run->hand); /* nothing comes after the queues are closed */
     sl_pipe_drain(run);
     atomic_store(&run->input_over, true);
     sl__pipe_run_close(run);
 }
 
-/* Takes one item from the source. again: none now, or no room; end: there will be none. Room first: an item that was read is taken. */
-static enum sl_code read_one(struct sl_pipe_run *run) {
-    struct sl_error error;
-    sl__error_init(&error);
+/* Whether an item may be read: again: no room; closed: the run takes nothing more. */
+static enum sl_code may_read(struct sl_pipe_run *run) {
     enum sl_code code = await_room(run, false, NULL);
     if (code == SL_E_AGAIN) {
         /* Looked at once more after the wish is known: what made room before did not know of it. */
         atomic_store(&run->feeder_waits, true);
         code = await_room(run, false, NULL);
     }
+    return code;
+}
+
+/* Takes one item from the source. again: none now, or no room; end: there will be none. Room first: an item that was read is taken. */
+static enum sl_code read_one(struct sl_pipe_run *run) {
+    if (run->hand.untidy) { /* the source may take its time */
+        sl__hand_tidy(&run->hand);
+    }
+    if (run->host != NULL && run->host->hand.untidy) {
+        sl__hand_tidy(&run->host->hand);
+    }
+    struct sl_error error;
+    sl__error_init(&error);
+    enum sl_code code = may_read(run);
     bool over = code == SL_E_CLOSED;
     if (code == SL_OK) {
         struct sl_item item = {0};
@@ -534,7 +557,9 @@ static enum sl_code read_one(struct sl_pipe_run *run) {
         stop_reading(run, code == SL_E_CLOSED ? SL_OK : code, &error);
         code = SL_E_END;
     }
-    sl_error_finish(&error);
+    if (SL_UNLIKELY(error.code != SL_OK)) {
+        sl_error_finish(&error);
+    }
     return code;
 }
 
@@ -542,7 +567,7 @@ enum sl_code sl__pipe_run_read(struct sl_pipe_run *run, struct sl__stage_run *st
     enum sl_code code = SL_OK;
     for (int i = 0; i < READS_MAX && code == SL_OK; i++) {
         code = read_one(run);
-        if (atomic_load_explicit(&stage->queue.count, memory_order_relaxed) > 0) {
+        if (stage->queue.taken.first != NULL) {
             return SL_OK;
         }
     }
@@ -553,11 +578,20 @@ enum sl_code sl__pipe_run_read(struct sl_pipe_run *run, struct sl__stage_run *st
     return code == SL_E_END ? SL_OK : code; /* at the end the queue says so */
 }
 
+static uint32_t count_threaded(const struct sl_pipe *pipe) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < pipe->node_count; i++) {
+        count += pipe->nodes[i].threaded ? 1 : 0;
+    }
+    return count;
+}
+
 enum sl_code sl_pipe_feed(struct sl_pipe_run *run, struct sl_source source, struct sl_error *error) {
     pthread_mutex_lock(&run->feed);
     bool taken = run->source.next != NULL || (run->host != NULL && run->host->started);
     if (!taken) {
         run->source = source;
+        run->solo = count_threaded(run->pipe) <= 1;
     }
     pthread_mutex_unlock(&run->feed);
     if (taken) {

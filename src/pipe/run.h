@@ -25,14 +25,31 @@
 #include "lane/lane.h"
 #include "plan.h"
 #include "queue.h"
+#include "sys/clock.h"
 
 struct sl_pipe_run;
+
+/*
+ * The hands of a thread that carries: what it has done for others and not said yet. It says so when it tidies up: all at once, when it is about to wait or to
+ * read the source, and else after a tick of the clock.
+ */
+struct sl__hand {
+    struct sl_pipe_run *run;
+    struct sl__arena arena; /* where it keeps values */
+    const uint32_t *nodes;  /* threaded ones that it brings tokens to */
+    uint32_t node_count;
+    struct sl__row *rows;   /* by node: what is to be put in its queue */
+    bool untidy;            /* there is something to say */
+    bool ended;             /* an origin */
+    uint64_t since_tick_ns; /* untidy */
+};
 
 /* What a native handler writes to. */
 struct sl_emit {
     struct sl_pipe_run *run;
     const struct sl__node *node;
-    struct sl__pipe_blob *input; /* what is given out unchanged is not copied */
+    struct sl__arena *arena;
+    const struct sl__kept *input; /* what is given out unchanged is not copied */
     struct sl__emissions made;
     struct sl_writer writer;
     bool writing;
@@ -47,11 +64,17 @@ enum sl__pipe_ending {
 };
 
 struct sl__stage_run {
-    struct sl_pipe_run *run;
+    _Alignas(SL__LINE_SIZE) struct sl_pipe_run *run;
     const struct sl__node *node;
     uint32_t index;
+    bool shared; /* as in the node */
+    bool hosted; /* by the thread that called sl_pipe_feed(): its queue is that thread's alone */
+    _Atomic uint64_t input, count[SL_STATUS_COUNT];
+    _Atomic uint64_t busy_ns; /* in the stage's function, in the calls that were timed */
+    _Atomic uint64_t timed;   /* of `input`; 0: all of them */
+    _Atomic uint64_t more;    /* values that it gave out, beyond one for each item that is ok or routed */
+    _Atomic uint64_t refused; /* threaded: cancelled by those who brought them; not in `input` and `count` */
     struct sl_pipe_context context;
-    _Atomic uint64_t input, count[SL_STATUS_COUNT], emitted, busy_ns;
     pthread_mutex_t lock; /* inline: one item at a time */
     struct sl_emit emit;  /* inline native: under the lock */
 
@@ -62,8 +85,7 @@ struct sl__stage_run {
     struct sl__crew *crew; /* native */
     pthread_t thread;
     bool started;
-    bool hosted;              /* by the thread that called sl_pipe_feed() */
-    _Atomic bool to_be_woken; /* something was put while it was hungry; sl__flow_flush() wakes it */
+    struct sl__hand hand;
     struct sl_report report;
     struct sl_dispatch_options options;
     /* what the dispatch has pulled, by its sequence */
@@ -76,37 +98,46 @@ struct sl__stage_run {
 struct sl__output_run {
     const struct sl_pipe_sink *sink; /* or NULL */
     pthread_mutex_t lock;            /* as completed: one call at a time */
-    _Atomic uint64_t count;
+    _Atomic uint64_t count; /* written by who gives out */
 };
 
 struct sl_pipe_run {
-    struct sl_pipe *pipe;
+    _Alignas(SL__LINE_SIZE) struct sl_pipe *pipe;
     struct sl_pipe_options options; /* sinks and pools are copied */
     struct sl__stage_run *stages;
     struct sl__output_run *outputs;
+    struct sl__origin **origins; /* by sequence; order.c says who may touch what */
+    uint64_t origin_mask;
     uint64_t start_ns;
-    _Atomic uint64_t bytes, bytes_peak;
-    _Atomic int ending;   /* enum sl__pipe_ending */
-    struct sl__bell bell; /* for whoever feeds or finishes */
-    struct sl__spin spin;
+    _Atomic int ending;         /* enum sl__pipe_ending */
     struct sl_source source;    /* of sl_pipe_feed() */
     struct sl__stage_run *host; /* the first threaded node, which works on the thread that feeds a source; or NULL */
+    bool solo;                  /* the thread that called sl_pipe_feed() does everything */
+    _Atomic bool sinks_closed;
     _Atomic bool feeder_waits;
-    _Atomic uint32_t running; /* threads */
 
-    pthread_mutex_t feed;    /* one feeder at a time */
+    /* feeder */
+    _Alignas(SL__LINE_SIZE) _Atomic uint64_t tail;
+    struct sl__origin *spare;
+    struct sl__origin_block *blocks;
+    uint32_t in_flight_peak;
+    _Atomic uint64_t bytes_peak;
+    struct sl__hand hand;
+    pthread_mutex_t feed;    /* one at a time */
     _Atomic bool input_over; /* no other origin will be opened */
 
-    /* order.c says who may touch what */
-    pthread_mutex_t order;
-    struct sl__origin *origins;
-    uint64_t origin_mask;
-    _Atomic uint64_t head, tail; /* written by the deliverer, by the feeder */
-    _Atomic uint32_t due; /* origins that may be finished and that nobody has looked at; not 0: there is a deliverer */
-    bool gap;             /* an origin was cancelled: those after it are not given out */
-    uint64_t finished, resume; /* deliverer */
-    uint32_t in_flight_peak;   /* feeder */
-    _Atomic bool sinks_closed;
+    /* deliverer */
+    _Alignas(SL__LINE_SIZE) _Atomic uint64_t head;
+    uint64_t finished, resume;
+    bool gap;                              /* an origin was cancelled: those after it are not given out */
+    _Atomic uint32_t due;                  /* calls to look at what has ended; not 0: there is a deliverer */
+    _Atomic(struct sl__origin *) returned; /* for the feeder */
+
+    _Alignas(SL__LINE_SIZE) _Atomic uint64_t bytes;
+    struct sl__bell bell; /* for whoever feeds or finishes */
+    struct sl__spin spin;
+    _Atomic uint32_t running; /* threads */
+    pthread_mutex_t order;    /* lines and marks of origins with several tokens */
 
     pthread_mutex_t telling; /* one call of options.failed at a time */
 
@@ -120,36 +151,55 @@ struct sl_pipe_run {
 
 /* ---- flow.c ------------------------------------------------------------------------------------------------------ */
 
+/* False: no memory. `nodes` is borrowed. */
+bool sl__hand_init(struct sl__hand *hand, struct sl_pipe_run *run, const uint32_t *nodes, uint32_t node_count);
+void sl__hand_finish(struct sl__hand *hand);
+/* There is something to say. */
+static inline void sl__hand_note(struct sl__hand *hand) {
+    if (!hand->untidy) {
+        hand->untidy = true;
+        hand->since_tick_ns = sl__clock_tick_ns();
+    }
+}
+/* Says it. */
+void sl__hand_tidy(struct sl__hand *hand);
+
 /* Carries a token on from where it is; it is the callee's. */
-void sl__flow_carry(struct sl_pipe_run *run, struct sl__token *token, sl__target target);
-/* Wakes those of these threaded nodes that got something while they waited: once for many items, by whoever brought them. */
-void sl__flow_flush(struct sl_pipe_run *run, const uint32_t *nodes, uint32_t count);
+void sl__flow_carry(struct sl__hand *hand, struct sl__token *token, sl__target target);
+/* The node that had the token gives one value out for it, by a route or not. Takes both over. */
+void sl__flow_emit_one(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                       struct sl__emission emission);
 /* The node that had the token gives these out for it. Takes over the token and what is in `made`. */
-void sl__flow_emit(struct sl__stage_run *stage, struct sl__token *token, struct sl__emissions *made);
+void sl__flow_emit(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                   struct sl__emissions *made);
 /* The token ends in this stage. */
-void sl__flow_end(struct sl__stage_run *stage, struct sl__token *token, enum sl_status status);
-/* It failed there: sent on by on_error_to, or its end. `sent`: the dispatch's handler has decided that it is sent on. */
-void sl__flow_fail(struct sl__stage_run *stage, struct sl__token *token, const struct sl_error *error);
-/* Puts an emission into `made`. False: no memory. Takes over the blob. */
-bool sl__flow_add(struct sl__emissions *made, struct sl__pipe_blob *blob, sl__target target);
-void sl__flow_enter(struct sl__stage_run *stage, struct sl__token *token);
+void sl__flow_end(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token, enum sl_status status);
+/* It failed there: sent on by on_error_to, or its end. */
+void sl__flow_fail(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                   const struct sl_error *error);
+/* Puts an emission into `made`. False: no memory. Takes over the value. */
+bool sl__flow_add(struct sl__emissions *made, struct sl__kept value, sl__target target);
+/* The stage's own thread has taken it from the queue. */
+void sl__flow_taken(struct sl__stage_run *stage);
 /* A destination that was named while the run was going: SL__NOWHERE when the stage may not send there. */
 sl__target sl__flow_destination(const struct sl_pipe *pipe, const struct sl__node *node, const char *name);
-void sl__emit_init(struct sl_emit *emit, struct sl__stage_run *stage, struct sl__token *token);
+void sl__emit_init(struct sl_emit *emit, struct sl__stage_run *stage, struct sl__arena *arena,
+                   const struct sl__token *token);
 struct sl_pipe_item sl__flow_item(const struct sl__stage_run *stage, const struct sl__token *token);
 
 /* ---- order.c ----------------------------------------------------------------------------------------------------- */
 
-/* The next origin, with one token live, and its sequence. Feeder only; there is room. */
-uint64_t sl__order_open(struct sl_pipe_run *run, uint64_t id, struct sl__pipe_blob *meta);
-const struct sl__origin *sl__order_origin(const struct sl_pipe_run *run, uint64_t sequence);
+/* The first token of the next origin. Takes over the values. NULL: no memory; they are still the caller's. Feeder only; there is room. */
+struct sl__token *sl__order_open(struct sl_pipe_run *run, uint64_t id, struct sl__kept value, struct sl__kept meta);
 /* `more` tokens came of one of it. */
-void sl__order_add(struct sl_pipe_run *run, uint64_t sequence, uint32_t more);
+void sl__order_add(struct sl__origin *origin, uint32_t more);
 /* The token is at an output. Takes it over. */
-void sl__order_arrive(struct sl_pipe_run *run, struct sl__token *token);
+void sl__order_arrive(struct sl__hand *hand, struct sl__token *token);
 /* Nothing is left of the token. Takes it over. */
-void sl__order_end(struct sl_pipe_run *run, struct sl__token *token, bool cancelled);
-void sl__token_destroy(struct sl__token *token);
+void sl__order_end(struct sl__hand *hand, struct sl__token *token, bool cancelled);
+/* Origins have ended: what is due is given out, by this thread or by the one that is at it. */
+void sl__order_deliver(struct sl_pipe_run *run);
+void sl__order_finish(struct sl_pipe_run *run);
 
 /* ---- stage.c, crew.c --------------------------------------------------------------------------------------------- */
 
@@ -185,6 +235,10 @@ bool sl__pipe_run_has_room(struct sl_pipe_run *run);
 void sl__pipe_run_seal(struct sl_pipe_run *run);
 /* What reads the source got this from it: the run stops reading, and ends with source_failed. */
 void sl__pipe_run_source_failed(struct sl_pipe_run *run, enum sl_code code, const struct sl_error *cause);
+static inline bool sl__pipe_run_traced(const struct sl_pipe_run *run, const struct sl__token *token) {
+    return token->origin->sequence < run->options.trace_items;
+}
+/* One that is traced. */
 void sl__pipe_run_trace(struct sl_pipe_run *run, const struct sl__token *token, const char *at, enum sl_status status);
 
 /* ---- report.c ---------------------------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "dispatch/reply.h"
 #include "run.h"
 #include "sys/clock.h"
 
@@ -79,73 +80,131 @@ static struct sl_value stand_in(struct sl__stage_run *stage, const struct sl__to
     return (struct sl_value){stage->pointer, sizeof stage->pointer};
 }
 
-static enum sl_code next(void *context, struct sl_item *item, struct sl_error *error) {
-    struct sl__stage_run *stage = context;
-    bool ended, room;
-    if (crowded_behind(stage)) {
-        return SL_E_AGAIN;
-    }
-    struct sl__token *token = sl__queue_next(&stage->queue, &ended, &room);
-    if (token == NULL && !ended && stage->hosted && sl__pipe_run_read(stage->run, stage) == SL_OK) {
-        token = sl__queue_next(&stage->queue, &ended, &room);
+/* The next token for the dispatch, or NULL; *ended: there will be none. */
+static struct sl__token *take_in(struct sl__stage_run *stage, bool *ended) {
+    bool room = false;
+    struct sl__token *token;
+    if (stage->hosted) {
+        token = sl__row_pop(&stage->queue.taken);
+        if (token == NULL && sl__pipe_run_read(stage->run, stage) == SL_OK) {
+            token = sl__row_pop(&stage->queue.taken);
+        }
+        *ended = token == NULL && atomic_load_explicit(&stage->run->input_over, memory_order_relaxed);
+    } else {
+        token = sl__queue_next(&stage->queue, ended, &room);
     }
     if (room) {
         sl__stage_room(stage);
     }
+    return token;
+}
+
+static enum sl_code next(void *context, struct sl_item *item, struct sl_error *error) {
+    struct sl__stage_run *stage = context;
+    bool ended;
+    if (crowded_behind(stage)) {
+        return SL_E_AGAIN;
+    }
+    struct sl__token *token = take_in(stage, &ended);
     if (token == NULL) {
         return ended ? SL_E_END : SL_E_AGAIN;
     }
+    sl__flow_taken(stage);
     if (!remember(stage, token)) {
-        sl__flow_end(stage, token, SL_STATUS_CANCELLED);
+        sl__flow_end(&stage->hand, stage, token, SL_STATUS_CANCELLED);
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for what is under way in stage %s",
                             stage->node->stage.name);
     }
-    item->id = sl__order_origin(stage->run, token->origin)->id;
-    item->value = stage->crew != NULL ? stand_in(stage, token) : sl__pipe_blob_value(token->blob);
+    item->id = token->origin->id;
+    item->value = stage->crew != NULL ? stand_in(stage, token) : sl__kept_value(&token->value);
     return SL_OK;
 }
 
 /* ---- sink -------------------------------------------------------------------------------------------------------- */
 
-static bool take(struct sl__stage_run *stage, struct sl__emissions *made, struct sl_value value, sl__target target) {
-    struct sl__pipe_blob *blob = sl__pipe_blob_create(value.data, value.size, &stage->run->bytes);
-    if (blob != NULL && sl__flow_add(made, blob, target)) {
-        return true;
-    }
-    (void)sl_error_set(&made->error, SL_E_OUT_OF_MEMORY, "no memory for a result of %zu bytes", value.size);
-    return false;
+/* Keeps a value of an outcome: with the reply that it lies in. */
+static bool keep(struct sl__stage_run *stage, const struct sl_outcome *outcome, struct sl_value value,
+                 struct sl__kept *kept) {
+    struct sl__blob *reply = sl__outcome_reply(outcome);
+    return reply != NULL ? sl__arena_hold(&stage->hand.arena, reply, value, kept)
+                         : sl__arena_copy(&stage->hand.arena, value, kept);
 }
 
-static void take_many(struct sl__stage_run *stage, struct sl__emissions *made, struct sl_value list) {
-    struct sl_iter iter;
-    struct sl_value value;
-    if (sl_iter_init(&iter, list) != SL_OK || sl_value_type(list) != SL_TYPE_LIST) {
-        (void)sl_error_set(&made->error, SL_E_BAD_RESULT,
-                           "%s returned %s for an item; a stage of cardinality many returns a list for each item",
-                           stage->node->stage.function, sl_type_name(sl_value_type(list)));
+static void fail(struct sl__stage_run *stage, struct sl__token *token, const struct sl_error *error) {
+    sl__flow_fail(&stage->hand, stage, token, error);
+}
+
+/* The result becomes the token. */
+static void give_one(struct sl__stage_run *stage, struct sl__token *token, const struct sl_outcome *outcome,
+                     sl__target target) {
+    struct sl__emission emission = {.target = target};
+    if (outcome->value.data == NULL || keep(stage, outcome, outcome->value, &emission.value)) {
+        sl__flow_emit_one(&stage->hand, stage, token, emission); /* a route without a payload: the item as it is */
         return;
     }
-    while (sl_iter_next(&iter, NULL, &value) && take(stage, made, value, SL__NOWHERE)) {
+    struct sl_error error = SL_ERROR_INIT;
+    (void)sl_error_set(&error, SL_E_OUT_OF_MEMORY, "no memory for a result of %zu bytes", outcome->value.size);
+    fail(stage, token, &error);
+    sl_error_finish(&error);
+}
+
+static void give_many(struct sl__stage_run *stage, struct sl__token *token, const struct sl_outcome *outcome) {
+    struct sl__emissions made;
+    struct sl_iter iter;
+    struct sl_value value;
+    sl__emissions_init(&made);
+    if (sl_iter_init(&iter, outcome->value) != SL_OK || sl_value_type(outcome->value) != SL_TYPE_LIST) {
+        (void)sl_error_set(&made.error, SL_E_BAD_RESULT,
+                           "%s returned %s for an item; a stage of cardinality many returns a list for each item",
+                           stage->node->stage.function, sl_type_name(sl_value_type(outcome->value)));
+    }
+    while (made.error.code == SL_OK && sl_iter_next(&iter, NULL, &value)) {
+        struct sl__kept kept;
+        if (!keep(stage, outcome, value, &kept) || !sl__flow_add(&made, kept, SL__NOWHERE)) {
+            (void)sl_error_set(&made.error, SL_E_OUT_OF_MEMORY, "no memory for a result of %zu bytes", value.size);
+        }
+    }
+    sl__flow_emit(&stage->hand, stage, token, &made);
+    sl__emissions_finish(&made);
+}
+
+static void give_routed(struct sl__stage_run *stage, struct sl__token *token, const struct sl_outcome *outcome) {
+    sl__target target = sl__flow_destination(stage->run->pipe, stage->node, outcome->route);
+    if (target != SL__NOWHERE) {
+        give_one(stage, token, outcome, target);
+        return;
+    }
+    struct sl_error error = SL_ERROR_INIT;
+    (void)sl_error_set(&error, SL_E_NOT_FOUND,
+                       "%s routed an item to \"%.100s\", which is not among the routes of stage %s",
+                       stage->node->stage.function, outcome->route, stage->node->stage.name);
+    fail(stage, token, &error);
+    sl_error_finish(&error);
+}
+
+static void give(struct sl__stage_run *stage, struct sl__token *token, const struct sl_outcome *outcome) {
+    struct sl__emissions *made = token->made;
+    enum sl_cardinality cardinality = stage->node->stage.cardinality;
+    if (made != NULL) { /* by a native stage; the result only says that it is done */
+        token->made = NULL;
+        sl__flow_emit(&stage->hand, stage, token, made);
+        sl__emissions_finish(made);
+        free(made);
+    } else if (outcome->status == SL_STATUS_ROUTED) {
+        give_routed(stage, token, outcome);
+    } else if (cardinality == SL_CARDINALITY_MANY) {
+        give_many(stage, token, outcome);
+    } else if (cardinality == SL_CARDINALITY_FILTER && sl_value_type(outcome->value) == SL_TYPE_NIL) {
+        sl__flow_end(&stage->hand, stage, token, SL_STATUS_SKIPPED);
+    } else {
+        give_one(stage, token, outcome, SL__NOWHERE);
     }
 }
 
-static void take_result(struct sl__stage_run *stage, struct sl__token *token, const struct sl_outcome *outcome,
-                        struct sl__emissions *made) {
-    enum sl_cardinality cardinality = stage->node->stage.cardinality;
-    if (outcome->status == SL_STATUS_ROUTED) {
-        sl__target target = sl__flow_destination(stage->run->pipe, stage->node, outcome->route);
-        struct sl_value value = outcome->value.data != NULL ? outcome->value : sl__pipe_blob_value(token->blob);
-        if (target == SL__NOWHERE) {
-            (void)sl_error_set(&made->error, SL_E_NOT_FOUND,
-                               "%s routed an item to \"%.100s\", which is not among the routes of stage %s",
-                               stage->node->stage.function, outcome->route, stage->node->stage.name);
-        } else {
-            (void)take(stage, made, value, target);
-        }
-    } else if (cardinality == SL_CARDINALITY_MANY) {
-        take_many(stage, made, outcome->value);
-    } else if (cardinality == SL_CARDINALITY_ONE || sl_value_type(outcome->value) != SL_TYPE_NIL) {
-        (void)take(stage, made, outcome->value, SL__NOWHERE);
+static void tidy(struct sl__stage_run *stage) {
+    sl__hand_tidy(&stage->hand);
+    if (stage->hosted) {
+        sl__hand_tidy(&stage->run->hand);
     }
 }
 
@@ -156,38 +215,31 @@ static enum sl_code put(void *context, const struct sl_outcome *outcome, struct 
     switch (outcome->status) {
     case SL_STATUS_OK:
     case SL_STATUS_ROUTED:
-        if (token->made != NULL) { /* by a native stage; the result only says that it is done */
-            struct sl__emissions *made = token->made;
-            token->made = NULL;
-            sl__flow_emit(stage, token, made);
-            sl__emissions_finish(made);
-            free(made);
-        } else {
-            struct sl__emissions made;
-            sl__emissions_init(&made);
-            take_result(stage, token, outcome, &made);
-            sl__flow_emit(stage, token, &made);
-            sl__emissions_finish(&made);
-        }
-        return SL_OK;
+        give(stage, token, outcome);
+        break;
     case SL_STATUS_FAILED:
-        sl__flow_fail(stage, token, outcome->error);
-        return SL_OK;
+        fail(stage, token, outcome->error);
+        break;
     case SL_STATUS_SKIPPED:
     case SL_STATUS_CANCELLED:
+        sl__flow_end(&stage->hand, stage, token, outcome->status);
         break;
     }
-    sl__flow_end(stage, token, outcome->status);
+    /* What the results meet on their way may be slow. */
+    if (stage->hand.untidy && sl__clock_tick_ns() != stage->hand.since_tick_ns) {
+        tidy(stage);
+    }
     return SL_OK;
 }
 
-/* Everything that was carried on since is in its queue: those who wait for it are woken once. */
+/* The dispatch is about to wait. */
 static void flush(void *context) {
     struct sl__stage_run *stage = context;
-    sl__flow_flush(stage->run, stage->node->behind, stage->node->behind_count);
+    sl__arena_close(&stage->hand.arena);
     if (stage->hosted) {
-        sl__flow_flush(stage->run, stage->run->pipe->entry, stage->run->pipe->entry_count);
+        sl__arena_close(&stage->run->hand.arena);
     }
+    tidy(stage);
 }
 
 /* ---- thread ------------------------------------------------------------------------------------------------------ */
@@ -196,16 +248,16 @@ static void give_up(struct sl__stage_run *stage) {
     for (uint64_t i = 0; i < stage->flying_count; i++) {
         struct sl__token *token = stage->flying[(stage->flying_base + i) & (stage->flying_capacity - 1)];
         if (token != NULL) { /* its outcome was lost for lack of memory */
-            sl__flow_end(stage, token, SL_STATUS_CANCELLED);
+            sl__flow_end(&stage->hand, stage, token, SL_STATUS_CANCELLED);
         }
     }
     stage->flying_count = 0;
-    struct sl__token *left = sl__queue_kill(&stage->queue);
-    while (left != NULL) {
-        struct sl__token *token = left;
-        left = token->next;
-        sl__flow_end(stage, token, SL_STATUS_CANCELLED);
+    struct sl__row left = sl__queue_kill(&stage->queue);
+    for (struct sl__token *token; (token = sl__row_pop(&left)) != NULL;) {
+        sl__flow_taken(stage);
+        sl__flow_end(&stage->hand, stage, token, SL_STATUS_CANCELLED);
     }
+    flush(stage);
     sl__stage_room(stage); /* nobody waits for a queue that refuses everything */
 }
 
@@ -215,7 +267,6 @@ void sl__stage_work(struct sl__stage_run *stage) {
     const struct sl_sink sink = {put, stage, flush};
     enum sl_code code =
         sl_dispatch_run(stage->pool, &stage->options, (struct sl_source){next, stage}, &sink, &stage->report, &error);
-    flush(stage);
     give_up(stage);
     if (code != SL_OK && code != SL_E_HALTED && !sl__pipe_run_cancelled(run)) {
         char cause[SL_ERROR_MESSAGE_SIZE];
@@ -288,6 +339,9 @@ enum sl_code sl__stage_prepare(struct sl__stage_run *stage, struct sl_error *err
                                                                    : sl__crew_create(stage, &stage->crew, error);
     if (code == SL_OK) {
         code = sl_control_create(&stage->control, error);
+    }
+    if (code == SL_OK && !sl__hand_init(&stage->hand, stage->run, stage->node->behind, stage->node->behind_count)) {
+        code = sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for stage %s", stage->node->stage.name);
     }
     if (code == SL_OK) {
         set_options(stage);
