@@ -20,8 +20,9 @@ struct sl__crew {
     struct sl__stage_run *stage;
     struct sl_executor *executor;
     pthread_mutex_t lock;
-    pthread_cond_t changed;
+    pthread_cond_t changed, idle;
     struct sl__ring tasks; /* struct sl_task * */
+    uint32_t running;      /* submitted and not ended */
     bool over;
     uint32_t thread_count;
     pthread_t *threads;
@@ -87,13 +88,27 @@ static void *work(void *context) {
             sl_task_fail(task, &error);
         }
         sl_error_finish(&error);
+        pthread_mutex_lock(&crew->lock);
+        if (--crew->running == 0) {
+            pthread_cond_signal(&crew->idle);
+        }
+        pthread_mutex_unlock(&crew->lock);
     }
+}
+
+void sl__crew_await_idle(struct sl__crew *crew) {
+    pthread_mutex_lock(&crew->lock);
+    while (crew->running > 0) {
+        pthread_cond_wait(&crew->idle, &crew->lock);
+    }
+    pthread_mutex_unlock(&crew->lock);
 }
 
 static enum sl_code submit(void *context, struct sl_task *task, struct sl_error *error) {
     struct sl__crew *crew = context;
     pthread_mutex_lock(&crew->lock);
     bool fits = sl__ring_push(&crew->tasks, &task);
+    crew->running += fits ? 1 : 0;
     pthread_cond_signal(&crew->changed);
     pthread_mutex_unlock(&crew->lock);
     return fits ? SL_OK : sl_error_set(error, SL_E_LIMIT, "more tasks than the stage's executor takes");
@@ -108,6 +123,7 @@ enum sl_code sl__crew_create(struct sl__stage_run *stage, struct sl__crew **out,
     crew->stage = stage;
     pthread_mutex_init(&crew->lock, NULL);
     pthread_cond_init(&crew->changed, NULL);
+    pthread_cond_init(&crew->idle, NULL);
     *out = crew;
     crew->threads = calloc(node->threads, sizeof *crew->threads);
     if (crew->threads == NULL || !sl__ring_init(&crew->tasks, sizeof(struct sl_task *), node->stage.max_in_flight)) {
@@ -154,6 +170,7 @@ void sl__crew_destroy(struct sl__crew *crew) {
     sl__ring_finish(&crew->tasks);
     free(crew->threads);
     pthread_cond_destroy(&crew->changed);
+    pthread_cond_destroy(&crew->idle);
     pthread_mutex_destroy(&crew->lock);
     free(crew);
 }

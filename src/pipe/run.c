@@ -509,10 +509,7 @@ void sl__pipe_run_source_failed(struct sl_pipe_run *run, enum sl_code code, cons
     sl_error_finish(&error);
 }
 
-static void stop_reading(struct sl_pipe_run *run, enum sl_code code, const struct sl_error *cause) {
-    if (code != SL_OK && code != SL_E_END) {
-        sl__pipe_run_source_failed(run, code, cause);
-    }
+static void stop_reading(struct sl_pipe_run *run) {
     sl__hand_tidy(&run->hand); /* nothing comes after the queues are closed */
     sl_pipe_drain(run);
     atomic_store(&run->input_over, true);
@@ -541,7 +538,6 @@ static enum sl_code read_one(struct sl_pipe_run *run) {
     struct sl_error error;
     sl__error_init(&error);
     enum sl_code code = may_read(run);
-    bool over = code == SL_E_CLOSED;
     if (code == SL_OK) {
         struct sl_item item = {0};
         code = run->source.next(run->source.context, &item, &error);
@@ -550,11 +546,15 @@ static enum sl_code read_one(struct sl_pipe_run *run) {
         }
         if (code == SL_OK) {
             code = carry_in(run, &item, &error);
+            if (code != SL_OK) {
+                sl__pipe_run_end(run, SL__PIPE_STOPPING, &error);
+            }
+        } else if (code != SL_E_END && code != SL_E_AGAIN) {
+            sl__pipe_run_source_failed(run, code, &error);
         }
-        over = code != SL_OK && code != SL_E_AGAIN;
     }
-    if (over) {
-        stop_reading(run, code == SL_E_CLOSED ? SL_OK : code, &error);
+    if (code != SL_OK && code != SL_E_AGAIN) {
+        stop_reading(run);
         code = SL_E_END;
     }
     if (SL_UNLIKELY(error.code != SL_OK)) {

@@ -213,6 +213,8 @@ void sl__stage_room(struct sl__stage_run *stage);
 
 enum sl_code sl__crew_create(struct sl__stage_run *stage, struct sl__crew **crew, struct sl_error *error);
 struct sl_executor *sl__crew_executor(struct sl__crew *crew);
+/* Waits until the threads have nothing in hand: a dispatch that gives its tasks up, because it has no memory, does not wait for them. By the stage's thread. */
+void sl__crew_await_idle(struct sl__crew *crew);
 void sl__crew_destroy(struct sl__crew *crew);
 
 /* ---- run.c ------------------------------------------------------------------------------------------------------- */

@@ -110,10 +110,12 @@ static enum sl_code next(void *context, struct sl_item *item, struct sl_error *e
         return ended ? SL_E_END : SL_E_AGAIN;
     }
     sl__flow_taken(stage);
-    if (!remember(stage, token)) {
+    if (!remember(stage, token)) { /* no fault of a source's: the stage ends, and the run with it */
         sl__flow_end(&stage->hand, stage, token, SL_STATUS_CANCELLED);
-        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for what is under way in stage %s",
-                            stage->node->stage.name);
+        (void)sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for what is under way in stage %s",
+                           stage->node->stage.name);
+        sl__pipe_run_end(stage->run, SL__PIPE_STOPPING, error);
+        return SL_E_END;
     }
     item->id = token->origin->id;
     item->value = stage->crew != NULL ? stand_in(stage, token) : sl__kept_value(&token->value);
@@ -208,6 +210,13 @@ static void tidy(struct sl__stage_run *stage) {
     }
 }
 
+/* Nobody has a token of this stage in hand any more: one that the dispatch has given up may be with a thread of the crew. */
+static void await_crew(struct sl__stage_run *stage) {
+    if (stage->crew != NULL) {
+        sl__crew_await_idle(stage->crew);
+    }
+}
+
 static enum sl_code put(void *context, const struct sl_outcome *outcome, struct sl_error *error) {
     struct sl__stage_run *stage = context;
     struct sl__token *token = recall(stage, outcome->sequence);
@@ -220,9 +229,12 @@ static enum sl_code put(void *context, const struct sl_outcome *outcome, struct 
     case SL_STATUS_FAILED:
         fail(stage, token, outcome->error);
         break;
-    case SL_STATUS_SKIPPED:
     case SL_STATUS_CANCELLED:
-        sl__flow_end(&stage->hand, stage, token, outcome->status);
+        await_crew(stage);
+        sl__flow_end(&stage->hand, stage, token, SL_STATUS_CANCELLED);
+        break;
+    case SL_STATUS_SKIPPED:
+        sl__flow_end(&stage->hand, stage, token, SL_STATUS_SKIPPED);
         break;
     }
     /* What the results meet on their way may be slow. */
@@ -245,6 +257,7 @@ static void flush(void *context) {
 /* ---- thread ------------------------------------------------------------------------------------------------------ */
 
 static void give_up(struct sl__stage_run *stage) {
+    await_crew(stage);
     for (uint64_t i = 0; i < stage->flying_count; i++) {
         struct sl__token *token = stage->flying[(stage->flying_base + i) & (stage->flying_capacity - 1)];
         if (token != NULL) { /* its outcome was lost for lack of memory */
