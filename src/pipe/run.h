@@ -98,7 +98,7 @@ struct sl__stage_run {
 struct sl__output_run {
     const struct sl_pipe_sink *sink; /* or NULL */
     pthread_mutex_t lock;            /* as completed: one call at a time */
-    _Atomic uint64_t count; /* written by who gives out */
+    _Atomic uint64_t count;          /* written by who gives out */
 };
 
 struct sl_pipe_run {
