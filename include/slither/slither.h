@@ -20,6 +20,7 @@
 #define SLITHER_SLITHER_H
 
 #include <slither/buffer.h>
+#include <slither/call.h>
 #include <slither/death.h>
 #include <slither/dispatch.h>
 #include <slither/error.h>

@@ -117,7 +117,7 @@ static void write_flag(struct sl_writer *writer, const char *name, bool set) {
 }
 
 /*
- * The head that each request begins with: [function, {"session": id, "refs": true, "snapshot": true, "context": value, "moved": n}], without the keys that
+ * The head that each request begins with: [function, {"session": id, "refs": true, "ref_max": n, "snapshot": true, "context": value, "moved": n}], without the keys that
  * do not apply; without a pool nobody reads it.
  */
 static enum sl_code write_head(struct sl__run *run, struct sl_error *error) {
@@ -129,10 +129,15 @@ static enum sl_code write_head(struct sl__run *run, struct sl_error *error) {
     sl_writer_init(&writer, NULL);
     sl_write_list(&writer, 2);
     sl_write_str(&writer, o->function);
-    sl_write_map(&writer, 1u + o->refs + snapshot + context + (run->use.moved > 0));
+    uint32_t ref_max = o->refs && o->session != NULL ? sl__session_ref_max(o->session) : 0;
+    sl_write_map(&writer, 1u + o->refs + (ref_max > 0) + snapshot + context + (run->use.moved > 0));
     sl_write_str(&writer, "session");
     sl_write_uint(&writer, run->use.id);
     write_flag(&writer, "refs", o->refs);
+    if (ref_max > 0) {
+        sl_write_str(&writer, "ref_max");
+        sl_write_uint(&writer, ref_max);
+    }
     write_flag(&writer, "snapshot", snapshot);
     if (context) {
         sl_write_str(&writer, "context");

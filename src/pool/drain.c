@@ -205,11 +205,13 @@ void sl__pool_end(struct sl_pool *pool) {
     }
     bool mine = !pool->drain.claimed;
     pool->drain.claimed = true;
-    struct sl__guest *guest = sl__pool_guest(pool);
-    if (mine && guest != NULL) {
-        pthread_mutex_unlock(&pool->lock);
-        guest->closing(guest);
-        pthread_mutex_lock(&pool->lock);
+    for (int kind = 0; mine && kind < SL__GUEST_KINDS; kind++) {
+        struct sl__guest *guest = sl__pool_guest(pool, (enum sl__guest_kind)kind);
+        if (guest != NULL) {
+            pthread_mutex_unlock(&pool->lock);
+            guest->closing(guest);
+            pthread_mutex_lock(&pool->lock);
+        }
     }
     while (!mine && !pool->drain.gone) {
         pthread_cond_wait(&pool->changed, &pool->lock);

@@ -4,16 +4,16 @@
 #include "base/assert.h"
 #include "pool.h"
 
-struct sl__guest *sl__pool_guest(const struct sl_pool *pool) {
-    return atomic_load_explicit(&pool->guest, memory_order_acquire);
+struct sl__guest *sl__pool_guest(const struct sl_pool *pool, enum sl__guest_kind kind) {
+    return atomic_load_explicit(&pool->guests[kind], memory_order_acquire);
 }
 
-struct sl__guest *sl__pool_take_in(struct sl_pool *pool, struct sl__guest *guest) {
+struct sl__guest *sl__pool_take_in(struct sl_pool *pool, enum sl__guest_kind kind, struct sl__guest *guest) {
     pthread_mutex_lock(&pool->lock);
-    struct sl__guest *there = atomic_load_explicit(&pool->guest, memory_order_relaxed);
+    struct sl__guest *there = atomic_load_explicit(&pool->guests[kind], memory_order_relaxed);
     if (there == NULL && !pool->drain.claimed) {
         /* Sequentially consistent, as is lease.gone: one of the two threads sees the other. */
-        atomic_store(&pool->guest, guest);
+        atomic_store(&pool->guests[kind], guest);
         there = guest;
     }
     pthread_mutex_unlock(&pool->lock);

@@ -216,9 +216,11 @@ static void destroy_workers(void *context) {
         sl__worker_destroy(occupant->worker);
         occupant->worker = NULL;
     }
-    struct sl__guest *guest = sl__pool_guest(pool);
-    if (guest != NULL) {
-        guest->stopped(guest);
+    for (int kind = 0; kind < SL__GUEST_KINDS; kind++) {
+        struct sl__guest *guest = sl__pool_guest(pool, (enum sl__guest_kind)kind);
+        if (guest != NULL && guest->stopped != NULL) {
+            guest->stopped(guest);
+        }
     }
     sl__pulse_finish(pool);
     sl__size_end(pool);
@@ -231,9 +233,11 @@ static void destroy_workers(void *context) {
 /* ---- creation and destruction --------------------------------------------------------------------------------- */
 
 void sl__pool_free(struct sl_pool *pool) {
-    struct sl__guest *guest = sl__pool_guest(pool);
-    if (guest != NULL) {
-        guest->destroy(guest);
+    for (int kind = 0; kind < SL__GUEST_KINDS; kind++) {
+        struct sl__guest *guest = sl__pool_guest(pool, (enum sl__guest_kind)kind);
+        if (guest != NULL) {
+            guest->destroy(guest);
+        }
     }
     sl__tally_finish(&pool->tally);
     sl__allot_finish(&pool->allot);
@@ -420,9 +424,11 @@ void sl_pool_stats(struct sl_pool *pool, struct sl_pool_stats *out) {
     stats.circuit_open_count = pool->breaker.circuit.open_count;
     pthread_mutex_unlock(&pool->lock);
     sl__tally_counts(&pool->tally, stats.deaths);
-    struct sl__guest *guest = sl__pool_guest(pool);
-    if (guest != NULL) {
-        guest->stats(guest, &stats);
+    for (int kind = 0; kind < SL__GUEST_KINDS; kind++) {
+        struct sl__guest *guest = sl__pool_guest(pool, (enum sl__guest_kind)kind);
+        if (guest != NULL && guest->stats != NULL) {
+            guest->stats(guest, &stats);
+        }
     }
     stats.size = SL_MIN(out->size, sizeof(stats));
     memcpy(out, &stats, stats.size);

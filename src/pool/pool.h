@@ -119,7 +119,7 @@ struct sl_pool {
     uint32_t waiter_max;
     uint32_t session_max;
     enum sl_affinity affinity;
-    _Atomic(struct sl__guest *) guest; /* set once, under the lock */
+    _Atomic(struct sl__guest *) guests[SL__GUEST_KINDS]; /* each set once, under the lock */
     uint32_t restart_backoff_ms;
     uint32_t restart_window_ms;
 

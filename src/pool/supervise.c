@@ -216,23 +216,24 @@ static void certify(struct sl_pool *pool, const struct sl__incarnation *incarnat
     }
 }
 
-/* Before the lease is lost: who learns that from it may ask the guest what was lost with it. */
-static void tell_guest(struct sl__occupant *occupant, const struct sl__death *death) {
+/* Before the lease is lost: who learns that from it may ask a guest what was lost with it. */
+static void tell_guests(struct sl__occupant *occupant, const struct sl__death *death) {
     struct sl__incarnation *incarnation = occupant->incarnation; /* changes on this thread only */
     if (incarnation == NULL) {
         return;
     }
-    /* Before the pool is asked for its guest: a guest that comes after that finds it in the lease. */
+    /* Before the pool is asked for its guests: one that comes after that finds it in the lease. */
     atomic_store(&incarnation->lease.gone, 1);
-    struct sl__guest *guest = sl__pool_guest(occupant->place->pool);
-    if (guest == NULL) {
-        return;
-    }
     const char *how = NULL;
     if (death->wanted) {
         how = incarnation->due != SL__RECYCLE_NOT ? "was recycled" : "was not needed any more, and was stopped";
     }
-    guest->gone(guest, incarnation->lease.worker, incarnation->lease.generation, how, &death->error);
+    for (int kind = 0; kind < SL__GUEST_KINDS; kind++) {
+        struct sl__guest *guest = sl__pool_guest(occupant->place->pool, (enum sl__guest_kind)kind);
+        if (guest != NULL && guest->gone != NULL) {
+            guest->gone(guest, incarnation->lease.worker, incarnation->lease.generation, how, &death->error);
+        }
+    }
 }
 
 static uint64_t worker_gone(void *context, uint32_t worker, const struct sl__death *death) {
@@ -242,7 +243,7 @@ static uint64_t worker_gone(void *context, uint32_t worker, const struct sl__dea
     sl__store_readers_died(pool->runtime); /* a snapshot of the dead must not keep stores from using pages again */
     sl__size_admitted(occupant);
     certify(pool, occupant->incarnation, death);
-    tell_guest(occupant, death);
+    tell_guests(occupant, death);
     pthread_mutex_lock(&pool->lock);
     struct sl__incarnation *incarnation = occupant->incarnation, *last = NULL;
     /* Before the lease is lost: its holder could release it, and its lane is looked at here. */

@@ -21,6 +21,7 @@
 #define MESSAGE_SESSIONS 4096 /* ids in one message: 32 KiB */
 #define MESSAGE_REFS 1400     /* refs in one message: 28 KiB */
 #define REF_BYTES 20
+#define LEAKS_MAX 8 /* sessions of one message whose leaks the log tells one by one */
 
 void sl__home_unref(struct sl__home *home) {
     if (home != NULL && --home->refs == 0) {
@@ -280,6 +281,13 @@ struct message {
     uint8_t ids[MESSAGE_SESSIONS * 8];
     uint8_t refs[MESSAGE_REFS * REF_BYTES];
     uint32_t id_count, ref_count;
+    /* Sessions that have ended while the host held refs of them: the first few, to be told in the log. */
+    struct leak {
+        uint64_t session, count;
+        char name[SL_SESSION_NAME_MAX + 1];
+    } leaks[LEAKS_MAX];
+    uint32_t leak_count;
+    uint64_t leaks_more;
 };
 
 static uint8_t *put_number(uint8_t *at, uint64_t number, size_t size) {
@@ -289,14 +297,49 @@ static uint8_t *put_number(uint8_t *at, uint64_t number, size_t size) {
     return at;
 }
 
+/* With the lock. Once for each session. */
+static void note_leak(struct sl_session *session, struct message *message) {
+    if (session == NULL || session->ref_count == 0) {
+        return;
+    }
+    if (message->leak_count < LEAKS_MAX) {
+        struct leak *leak = &message->leaks[message->leak_count++];
+        leak->session = session->id;
+        leak->count = session->ref_count;
+        memcpy(leak->name, session->name, sizeof leak->name);
+    } else {
+        message->leaks_more++;
+    }
+    session->ref_count = 0; /* they are lost, whoever still has handles of them */
+}
+
+static void tell_leaks(struct sl__sessions *sessions, const struct sl__home *home, const struct message *message) {
+    struct sl__log *log = &sessions->runtime->log;
+    for (uint32_t i = 0; i < message->leak_count; i++) {
+        const struct leak *leak = &message->leaks[i];
+        sl__log_host(log, SL_LOG_WARN, sessions->name, home->worker, home->generation,
+                     "session %llu%s%s%s has ended while the host held %llu ref%s of its objects, which are lost now; "
+                     "sl_result_finish() and sl_object_unref() give them back",
+                     (unsigned long long)leak->session, leak->name[0] != '\0' ? " ('" : "", leak->name,
+                     leak->name[0] != '\0' ? "')" : "", (unsigned long long)leak->count, leak->count == 1 ? "" : "s");
+    }
+    if (message->leaks_more > 0) {
+        sl__log_host(log, SL_LOG_WARN, sessions->name, home->worker, home->generation,
+                     "%llu more sessions have ended while the host held refs of their objects",
+                     (unsigned long long)message->leaks_more);
+    }
+}
+
 /* With the lock. What one message can hold; nothing is taken out. */
 static void gather(const struct sl__home *home, bool refs_too, struct message *message) {
     uint8_t *at = message->ids;
-    message->id_count = message->ref_count = 0;
+    message->id_count = message->ref_count = message->leak_count = 0;
+    message->leaks_more = 0;
     for (const struct sl__stake *stake = home->drops; stake != NULL && message->id_count < MESSAGE_SESSIONS;
          stake = stake->next) {
         at = put_number(at, stake->id, 8);
         message->id_count++;
+        note_leak(stake->session, message);
     }
     at = message->refs;
     for (size_t i = 0; refs_too && i < home->refs_dropped.count && i < MESSAGE_REFS; i++) {
@@ -362,6 +405,7 @@ static uint64_t tell(struct sl__sessions *sessions, struct sl__home *home, struc
         }
         pthread_mutex_unlock(&sessions->lock);
         enum sl_code code = send_drops(sessions, home, message); /* the caller has a reference */
+        tell_leaks(sessions, home, message);
         pthread_mutex_lock(&sessions->lock);
         if (code == SL_E_AGAIN) {
             if (home->drop_count + home->refs_dropped.count > SL__DROPS_MAX) {
@@ -417,6 +461,7 @@ void sl__session_drop_ref(struct sl_session *session, uint32_t worker, uint32_t 
                           uint32_t ref_count) {
     struct sl__sessions *sessions = session->sessions;
     pthread_mutex_lock(&sessions->lock);
+    session->ref_count -= SL_MIN(session->ref_count, (uint64_t)ref_count);
     struct sl__home *home = sl__home_find(sessions, worker, generation);
     if (home != NULL && session->end == SL__END_NOT && !sessions->closed) {
         /* Without memory for that the object stays until the session ends. */

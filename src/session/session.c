@@ -198,8 +198,24 @@ uint64_t sl_session_id(const struct sl_session *session) {
     return session->id;
 }
 
-struct sl_pool *sl__session_pool(const struct sl_session *session) {
-    return session->sessions->pool;
+enum sl_code sl__session_pool(const struct sl_session *session, struct sl_pool **pool, struct sl_error *error) {
+    struct sl__sessions *sessions = session->sessions;
+    pthread_mutex_lock(&sessions->lock);
+    *pool = sessions->pool;
+    enum sl_code code = sessions->closed ? sl__session_refuse(session, error) : SL_OK;
+    pthread_mutex_unlock(&sessions->lock);
+    return code;
+}
+
+uint32_t sl__session_ref_max(const struct sl_session *session) {
+    return session->options.ref_max;
+}
+
+void sl__session_count_refs(struct sl_session *session, uint64_t count) {
+    struct sl__sessions *sessions = session->sessions;
+    pthread_mutex_lock(&sessions->lock);
+    session->ref_count += count;
+    pthread_mutex_unlock(&sessions->lock);
 }
 
 void sl_session_info(struct sl_session *session, struct sl_session_info *out) {

@@ -199,7 +199,7 @@ static enum sl_code make(struct sl_pool *pool, struct sl__sessions **out, struct
 }
 
 enum sl_code sl__sessions_of(struct sl_pool *pool, struct sl__sessions **out, struct sl_error *error) {
-    struct sl__guest *guest = sl__pool_guest(pool);
+    struct sl__guest *guest = sl__pool_guest(pool, SL__GUEST_SESSIONS);
     if (SL_LIKELY(guest != NULL)) {
         *out = of_guest(guest);
         return SL_OK;
@@ -211,7 +211,7 @@ enum sl_code sl__sessions_of(struct sl_pool *pool, struct sl__sessions **out, st
     }
     struct sl__house *house = sessions->house;
     pthread_mutex_lock(&house->lock); /* so that nobody can close it before it is in the house */
-    guest = sl__pool_take_in(pool, &sessions->guest);
+    guest = sl__pool_take_in(pool, SL__GUEST_SESSIONS, &sessions->guest);
     if (guest == &sessions->guest) {
         sl__list_push_back(&house->sessions, &sessions->house_link);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest: what a room above keeps for a pool, and is told of its workers for. A pool has one at most, from when it is first asked for until its memory goes.
+ * Guest: what a room above keeps for a pool, and is told of its workers for. A pool has one of each kind at most, from when it is first asked for until its
+ * memory goes.
  */
 #ifndef SLITHER_POOL_GUEST_H
 #define SLITHER_POOL_GUEST_H
@@ -10,6 +11,13 @@
 #include "loop/runtime.h"
 #include "pool/lease.h"
 
+enum sl__guest_kind {
+    SL__GUEST_CALLS,    /* of the room call: asynchronous calls. First, so that they have ended before sessions do */
+    SL__GUEST_SESSIONS, /* of the room session */
+    SL__GUEST_KINDS
+};
+
+/* What a guest does not want to know is NULL; not `closing` and `destroy`. */
 struct sl__guest {
     /*
      * That life of a worker has ended, whatever ended it, and had been ready. Loop thread, without the pool's lock, before its lease is lost, and after
@@ -28,9 +36,9 @@ struct sl__guest {
 };
 
 /* NULL when it has none. Cheap. */
-struct sl__guest *sl__pool_guest(const struct sl_pool *pool);
-/* Makes `guest` the pool's, unless it has one, which is returned then. NULL: the pool is being destroyed. Any thread. */
-struct sl__guest *sl__pool_take_in(struct sl_pool *pool, struct sl__guest *guest);
+struct sl__guest *sl__pool_guest(const struct sl_pool *pool, enum sl__guest_kind kind);
+/* Makes `guest` the pool's, unless it has one of that kind, which is returned then. NULL: the pool is being destroyed. Any thread. */
+struct sl__guest *sl__pool_take_in(struct sl_pool *pool, enum sl__guest_kind kind, struct sl__guest *guest);
 
 struct sl_runtime *sl__pool_runtime(const struct sl_pool *pool);
 const char *sl__pool_name(const struct sl_pool *pool);

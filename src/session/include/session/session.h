@@ -68,6 +68,8 @@ bool sl__session_progress(struct sl__session_use *use, struct sl_progress *progr
 
 /* ---- for the room call -------------------------------------------------------------------------------------------- */
 
+/* So many refs of it have come to the host. */
+void sl__session_count_refs(struct sl_session *session, uint64_t count);
 /*
  * The handle of a ref is gone that had travelled `count` times: its worker is told soon, with others. Harmless when the session or the worker is gone. Any
  * thread; never blocks for Python.
@@ -77,6 +79,9 @@ void sl__session_drop_ref(struct sl_session *session, uint32_t worker, uint32_t 
 /* Another reference to the handle, so that it can be used after sl_session_close(), and its end. */
 struct sl_session *sl__session_ref(struct sl_session *session);
 void sl__session_unref(struct sl_session *session);
-struct sl_pool *sl__session_pool(const struct sl_session *session);
+/* Its pool, for a call. Errors: session_lost when that was destroyed. */
+enum sl_code sl__session_pool(const struct sl_session *session, struct sl_pool **pool, struct sl_error *error);
+/* Objects that it may hold in a worker. */
+uint32_t sl__session_ref_max(const struct sl_session *session);
 
 #endif
