@@ -9,19 +9,13 @@
 #include "secrets.h"
 
 #define AT(member) offsetof(struct call_options, member)
-#define HEADING(text) \
-    { text, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL, NULL }
 
 #define DAY_MS ((uint64_t)24 * 3600 * 1000)
-#define KIB ((uint64_t)1 << 10)
 #define MIB ((uint64_t)1 << 20)
-#define GIB ((uint64_t)1 << 30)
 #define TIB ((uint64_t)1 << 40)
 
 static const char *const strategy_names[] = {"fixed", "weighted", "key", NULL};
 static const char *const ordering_names[] = {"preserve", "as_completed", NULL};
-static const char *const bad_input_names[] = {"skip", "halt", NULL};
-static const char *const nan_names[] = {"error", "null", NULL};
 static const char *const on_error_names[] = {"skip", "halt", "retry", "isolate", "route:", NULL};
 
 static bool take_on_error(void *context, const char *text, char problem[OPTION_PROBLEM_SIZE]) {
@@ -71,7 +65,7 @@ static bool take_route(void *context, const char *text, char problem[OPTION_PROB
 }
 
 const struct option_spec call_option_specs[] = {
-    HEADING("workers"),
+    OPTION_HEADING("workers"),
     {"pool-size", 'j', OPTION_COUNT, "N", "Start N Python workers (default: one for each processor)", AT(pool_size), 1,
      1024, NULL, NULL},
     {"pool-min", 0, OPTION_COUNT, "N", "Stop workers that have nothing to do, down to N of them (default: none)",
@@ -95,7 +89,7 @@ const struct option_spec call_option_specs[] = {
     {"recycle-rss", 0, OPTION_SIZE, "SIZE", "Replace a worker that takes about SIZE of memory (default: never)",
      AT(recycle_rss_bytes), 1, TIB, NULL, NULL},
 
-    HEADING("batches"),
+    OPTION_HEADING("batches"),
     {"each", 0, OPTION_FLAG, NULL,
      "FUNCTION takes one item, not a list of them; an exception then fails that item alone", AT(each), 1, 0, NULL,
      NULL},
@@ -119,19 +113,18 @@ const struct option_spec call_option_specs[] = {
      "else 100ms)",
      AT(max_delay_ms), 0, DAY_MS, NULL, NULL},
 
-    HEADING("bounds"),
+    OPTION_HEADING("bounds"),
     {"max-in-flight", 0, OPTION_COUNT, "N",
      "Let at most N batches be in flight (default 8, or two for each worker if that is more)", AT(max_in_flight), 1,
      1024, NULL, NULL},
     {"max-in-flight-bytes", 0, OPTION_SIZE, "SIZE", "Let the items in flight take at most SIZE (default 256M)",
      AT(max_in_flight_bytes), 1, TIB, NULL, NULL},
-    {"max-line", 0, OPTION_SIZE, "SIZE", "Treat input lines longer than SIZE as bad input (default 64M)", AT(max_line),
-     1, GIB, NULL, NULL},
+    OPTION_MAX_LINE(struct call_options),
     {"ordering", 0, OPTION_CHOICE, "ORDER",
      "Write results in the order of the input (preserve, the default) or as they are ready (as_completed)",
      AT(ordering), 0, 0, ordering_names, NULL},
 
-    HEADING("failures"),
+    OPTION_HEADING("failures"),
     {"on-error", 0, OPTION_CUSTOM, "POLICY",
      "What follows when a batch fails: skip (the default), halt, retry[:max=N,backoff=TIME,...], "
      "isolate[:route=NAME,...] "
@@ -142,11 +135,9 @@ const struct option_spec call_option_specs[] = {
      NULL},
     {"run-timeout", 0, OPTION_DURATION, "TIME", "Stop the whole run after TIME (default 0: never)", AT(run_timeout_ms),
      0, 40 * DAY_MS, NULL, NULL},
-    {"on-bad-input", 0, OPTION_CHOICE, "POLICY",
-     "What follows when an input line is not JSON: skip (report it and go on, the default) or halt", AT(on_bad_input),
-     0, 0, bad_input_names, NULL},
+    OPTION_ON_BAD_INPUT(struct call_options),
 
-    HEADING("output"),
+    OPTION_HEADING("output"),
     {"with-id", 0, OPTION_FLAG, NULL,
      "Wrap each result as {\"id\", \"status\", \"value\", ...}, and write such a line for each item that gave no "
      "result too",
@@ -155,26 +146,16 @@ const struct option_spec call_option_specs[] = {
      AT(id), 0, 0, NULL, NULL},
     {"meta", 0, OPTION_EXPRESSION, "EXPR", "The jq expression EXPR gives what --with-id shows as \"meta\"", AT(meta), 0,
      0, NULL, NULL},
-    {"nan", 0, OPTION_CHOICE, "POLICY",
-     "A result with NaN or an infinity is an error (the default), or printed as null", AT(nan), 0, 0, nan_names, NULL},
+    OPTION_NAN(struct call_options),
     {"route", 0, OPTION_CUSTOM, "NAME=FILE",
      "Write what is routed to NAME to FILE, one JSON value a line; may be repeated", 0, 0, 0, NULL, take_route},
-    {"errors", 0, OPTION_FILE, "FILE", "Write one JSON object for each failed item and each bad line to FILE",
-     AT(errors_path), 0, 0, NULL, NULL},
+    OPTION_ERRORS(struct call_options),
     {"report", 0, OPTION_FILE, "FILE", "Write the report of the run to FILE, as JSON", AT(report_path), 0, 0, NULL,
      NULL},
 
     OPTION_REDACT,
 
-    HEADING("terminal"),
-    {"progress", 0, OPTION_FLAG, NULL, "Show progress, even if standard error is not a terminal", AT(progress),
-     PROGRESS_ON, 0, NULL, NULL},
-    {"no-progress", 0, OPTION_FLAG, NULL, "Show no progress", AT(progress), PROGRESS_OFF, 0, NULL, NULL},
-    {"quiet", 'q', OPTION_FLAG, NULL,
-     "No progress, no summary, no word on single lines; only what the workers print and what ends the run", AT(quiet),
-     1, 0, NULL, NULL},
-    {"verbose", 'v', OPTION_COUNTER, NULL, "Tell what the workers' supervision does; twice: more of it", AT(verbose), 0,
-     0, NULL, NULL},
+    OPTIONS_TERMINAL(struct call_options),
     OPTION_HELP,
     OPTION_END,
 };
@@ -261,7 +242,7 @@ enum options_result call_options_parse(struct call_options *options, int argc, c
         .ordering = SL_ORDERING_PRESERVE,
         .policy = {.on_error = SL_ON_ERROR_SKIP},
         .timeout_ms = 30000,
-        .max_line = 64 * MIB,
+        .max_line = LINE_MAX_DEFAULT,
         .progress = PROGRESS_AUTO,
     };
     int first = 0;

@@ -9,12 +9,10 @@
 
 #include <slither/dispatch.h>
 
+#include "common_options.h"
 #include "options.h"
 
 enum call_strategy { STRATEGY_FIXED, STRATEGY_WEIGHTED, STRATEGY_KEY, STRATEGY_UNSET };
-enum bad_input_policy { BAD_INPUT_SKIP, BAD_INPUT_HALT };
-enum nan_policy { NAN_ERROR, NAN_NULL };
-enum progress_mode { PROGRESS_OFF = 0, PROGRESS_ON = 1, PROGRESS_AUTO = 2 };
 
 /*
  * The delay of an input that is not a regular file, unless --max-delay says another: whoever watches a pipe waits for

@@ -10,7 +10,14 @@
 #include "options.h"
 
 /* What completion offers for the operands of a command. */
-enum operand_kind { OPERAND_NONE, OPERAND_FUNCTION_AND_FILE, OPERAND_COMMAND, OPERAND_SHELL, OPERAND_STORE };
+enum operand_kind {
+    OPERAND_NONE,
+    OPERAND_FUNCTION_AND_FILE,
+    OPERAND_COMMAND,
+    OPERAND_SHELL,
+    OPERAND_STORE,
+    OPERAND_PIPE_AND_FILE
+};
 
 struct command {
     const char *name;
@@ -26,6 +33,7 @@ struct command {
 extern const struct command call_command;
 extern const struct command completion_command;
 extern const struct command help_command;
+extern const struct command run_command;
 extern const struct command store_command;
 
 extern const struct command *const commands[];

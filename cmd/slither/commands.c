@@ -9,10 +9,7 @@
 #include "status.h"
 
 const struct command *const commands[] = {
-    &call_command,
-    &completion_command,
-    &help_command,
-    &store_command,
+    &call_command, &completion_command, &help_command, &run_command, &store_command,
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 

@@ -96,6 +96,10 @@ static void print_bash_command(const struct command *command) {
              "        mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
              "    fi");
         break;
+    case OPERAND_PIPE_AND_FILE:
+        puts("    compopt -o filenames\n"
+             "    mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")");
+        break;
     case OPERAND_NONE:
         break;
     }
@@ -183,7 +187,8 @@ static void print_zsh_value(const struct option_spec *spec) {
 }
 
 static void print_zsh_option(const struct option_spec *spec) {
-    bool repeats = spec->kind == OPTION_DIRECTORY || spec->kind == OPTION_COUNTER || strcmp(spec->name, "route") == 0;
+    bool repeats = spec->kind == OPTION_DIRECTORY || spec->kind == OPTION_COUNTER ||
+                   (spec->kind == OPTION_CUSTOM && spec->choices == NULL);
     for (int form = spec->letter != 0 ? 0 : 1; form < 2; form++) {
         fputs("                '", stdout);
         if (repeats) {
@@ -260,6 +265,10 @@ static void print_zsh(void) {
                  "                '2:store:_files -/' \\\n"
                  "                '3:table: ' \\\n"
                  "                '4:file:_files'");
+            break;
+        case OPERAND_PIPE_AND_FILE:
+            puts("                '1:pipe:_files -g \"*.y(a|)ml\"' \\\n"
+                 "                '2:input:_files'");
             break;
         case OPERAND_NONE:
             puts("                ':'");

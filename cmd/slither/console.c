@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "call_options.h"
+#include "common_options.h"
 
 #define LINE_INTERVAL_NS 1000000000u
 

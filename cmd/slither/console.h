@@ -18,8 +18,10 @@ struct progress {
     uint64_t skipped; /* and routed */
     uint64_t in_flight;
     uint64_t elapsed_ns;
-    uint64_t position; /* bytes of the input that were taken */
-    uint64_t size;     /* bytes of the input; 0: not known */
+    uint64_t position;  /* bytes of the input that were taken */
+    uint64_t size;      /* bytes of the input; 0: not known */
+    const char *done;   /* what `ok` items are: NULL: "ok" */
+    const char *stages; /* of a pipe, each with its numbers; or NULL */
 };
 
 enum console_style { CONSOLE_PLAIN, CONSOLE_ERROR, CONSOLE_DIM };
@@ -49,6 +51,7 @@ void console_hide(void);
 
 /* The bar as text, at most `width` columns; returns its length. For console_progress() and its test. */
 #define PROGRESS_TEXT_SIZE 256
+#define PROGRESS_STAGES_SIZE 128
 size_t progress_format(const struct progress *progress, unsigned width, char text[PROGRESS_TEXT_SIZE]);
 
 #endif

@@ -60,6 +60,10 @@ bool output_open(struct output *output, const char *path, uint64_t keep, int inp
     return false;
 }
 
+bool output_cut(struct output *output, uint64_t keep) {
+    return cut(output->fd, keep);
+}
+
 static enum sl_code fail(struct output *output, int number, struct sl_error *error) {
     output->failed = true;
     output->size = 0;

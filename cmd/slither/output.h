@@ -36,6 +36,9 @@ bool is_same_file(int fd, int other);
 bool output_open(struct output *output, const char *path, uint64_t keep, int input_fd, char *problem,
                  size_t problem_size);
 
+/* Cuts a regular file to its first `keep` bytes; lines go behind them. Nothing must be buffered. False: errno. */
+bool output_cut(struct output *output, uint64_t keep);
+
 /*
  * One line; the newline is added. Blocks when the buffer is full.
  * SL_E_END: the reader is gone; system: the write failed (disk full...), named; cancelled: given up.

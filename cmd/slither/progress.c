@@ -17,6 +17,7 @@ enum part {
     PART_ITEMS,
     PART_FAILED,
     PART_RATE,
+    PART_STAGES,
     PART_CLOCK,
     PART_LEFT,
     PART_FLIGHT,
@@ -25,7 +26,7 @@ enum part {
 };
 
 struct parts {
-    char text[PART_COUNT][48]; /* empty: nothing to say */
+    char text[PART_COUNT][PROGRESS_STAGES_SIZE]; /* empty: nothing to say */
 };
 
 static void write_parts(const struct progress *progress, struct parts *parts) {
@@ -37,7 +38,8 @@ static void write_parts(const struct progress *progress, struct parts *parts) {
         snprintf(parts->text[PART_PERCENT], sizeof(parts->text[0]), "%3d%%", share >= 1 ? 100 : (int)(share * 100));
     }
     format_short((double)progress->ok, number);
-    snprintf(parts->text[PART_ITEMS], sizeof(parts->text[0]), "%s ok", number);
+    snprintf(parts->text[PART_ITEMS], sizeof(parts->text[0]), "%s %s", number,
+             progress->done != NULL ? progress->done : "ok");
     if (progress->failed > 0) {
         format_short((double)progress->failed, number);
         snprintf(parts->text[PART_FAILED], sizeof(parts->text[0]), "%s failed", number);
@@ -51,6 +53,9 @@ static void write_parts(const struct progress *progress, struct parts *parts) {
     if (seconds >= 0.2) {
         format_short((double)done / seconds, number);
         snprintf(parts->text[PART_RATE], sizeof(parts->text[0]), "%s/s", number);
+    }
+    if (progress->stages != NULL) {
+        snprintf(parts->text[PART_STAGES], sizeof(parts->text[0]), "%s", progress->stages);
     }
     format_short((double)progress->in_flight, number);
     snprintf(parts->text[PART_FLIGHT], sizeof(parts->text[0]), "%s in flight", number);
@@ -97,8 +102,8 @@ size_t progress_format(const struct progress *progress, unsigned width, char tex
         text[at++] = ']';
         text[at] = '\0';
     }
-    static const enum part order[PART_COUNT] = {PART_PERCENT, PART_ITEMS, PART_FAILED, PART_SKIPPED,
-                                                PART_FLIGHT,  PART_RATE,  PART_CLOCK,  PART_LEFT};
+    static const enum part order[PART_COUNT] = {PART_PERCENT, PART_ITEMS, PART_FAILED, PART_SKIPPED, PART_FLIGHT,
+                                                PART_STAGES,  PART_RATE,  PART_CLOCK,  PART_LEFT};
     for (int i = 0; i < PART_COUNT; i++) {
         if (shown[order[i]]) {
             const char *gap = at == 0 ? "" : bar > 0 && order[i] == PART_PERCENT ? " " : "  ";

@@ -26,13 +26,13 @@ class Completion(harness.CommandTest):
         return set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", text, re.M))
 
     def test_commands(self):
-        self.assertEqual(set(self.complete("slither", "")), {"call", "completion", "help", "store", "--version", "--help"})
+        self.assertEqual(set(self.complete("slither", "")), {"call", "completion", "help", "run", "store", "--version", "--help"})
         self.assertEqual(self.complete("slither", "ca"), ["call"])
-        self.assertEqual(set(self.complete("slither", "help", "")), {"call", "completion", "help", "store"})
+        self.assertEqual(set(self.complete("slither", "help", "")), {"call", "completion", "help", "run", "store"})
         self.assertEqual(self.complete("slither", "completion", "z"), ["zsh"])
 
     def test_every_option(self):
-        for command in ("call", "completion", "help", "store"):
+        for command in ("call", "completion", "help", "run", "store"):
             self.assertEqual(set(self.complete("slither", command, "--")), self.help_options(command))
 
     def test_values(self):
@@ -42,6 +42,12 @@ class Completion(harness.CommandTest):
         self.assertEqual(self.complete("slither", "call", "--nan", "="), ["error", "null"])
         self.assertEqual(self.complete("slither", "call", "--on-error", "r"), ["retry", "route:"])
         self.assertEqual(self.complete("slither", "call", "--batch-size", ""), [])
+
+    def test_run(self):
+        (self.folder / "scoring.yaml").write_text("")
+        self.assertEqual(self.complete("slither", "run", "sc"), ["scoring.yaml"])
+        self.assertEqual(self.complete("slither", "run", "--graph", ""), ["text", "dot", "svg"])
+        self.assertEqual(self.complete("slither", "run", "--report", "sc"), ["scoring.yaml"])
 
     def test_store(self):
         (self.folder / "prices.csv").write_text("")
@@ -64,7 +70,7 @@ class Completion(harness.CommandTest):
         (self.folder / "_slither").write_bytes(script)
         done = subprocess.run(["zsh", "-n", "_slither"], capture_output=True, text=True, cwd=self.folder)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for command in ("call", "completion", "help"):
+        for command in ("call", "completion", "help", "run"):
             for option in self.help_options(command):
                 self.assertIn(option.encode(), script)
         # The whole way, as a user goes it: a zsh on a terminal of its own, asked to list what there is.
