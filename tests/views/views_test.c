@@ -316,6 +316,121 @@ static void threads_of_python_call_at_once(void **state) {
     assert_int_equal(stats().failure_count + stats().refusal_count + stats().timeout_count + stats().dropped_count, 0);
 }
 
+/* ---- depth ------------------------------------------------------------------------------------------------------------ */
+
+static void sixteen_views_deep_and_no_deeper(void **state) {
+    (void)state;
+    char text[2048];
+    static struct sl_pool *tower; /* each floor has a worker that waits */
+    static struct target up = {&tower, "view_functions:climb"};
+    tower = add_pool("tower", SL_VIEW_DEPTH_MAX + 2, SL_TEMPLATE_AUTO);
+    add("climb", dispatching, &up, 20000);
+    for (int64_t floors = 1; floors <= SL_VIEW_DEPTH_MAX; floors += SL_VIEW_DEPTH_MAX - 1) {
+        char expected[24];
+        snprintf(expected, sizeof expected, "%lld", (long long)floors);
+        assert_int_equal(run_number(tower, "view_functions:climb", floors, text, sizeof text), SL_OK);
+        assert_string_equal(text, expected);
+    }
+    assert_int_equal(run_number(tower, "view_functions:climb", SL_VIEW_DEPTH_MAX + 1, text, sizeof text), SL_OK);
+    assert_non_null(strstr(text, "limit_exceeded: view climb was called 16 views deep"));
+    /* Every floor has been left: the tower can be climbed again. */
+    assert_int_equal(run_number(tower, "view_functions:climb", SL_VIEW_DEPTH_MAX, text, sizeof text), SL_OK);
+    assert_int_equal(stats().running_count + stats().waiting_count, 0);
+}
+
+/* ---- many at once ----------------------------------------------------------------------------------------------------- */
+
+static void *call_gated(void *unused) {
+    char text[2048];
+    assert_int_equal(run_call(pair, "view_functions:call", "gated", 1, text, sizeof text), SL_OK);
+    return unused;
+}
+
+static void a_slow_view_is_in_nobodys_way(void **state) {
+    (void)state;
+    pthread_t slow;
+    gate_set(false);
+    assert_int_equal(pthread_create(&slow, NULL, call_gated, NULL), 0);
+    gate_await_inside();
+    for (int64_t i = 0; i < 200; i++) { /* on its other worker, and in other pools */
+        char expected[24];
+        snprintf(expected, sizeof expected, "%lld", (long long)i);
+        expect_call(pair, "view_functions:call", "echo", i, expected);
+        expect_call(first, "view_functions:call", "to second", i, "");
+    }
+    assert_int_equal(stats().running_count, 1);
+    gate_set(true);
+    assert_int_equal(pthread_join(slow, NULL), 0);
+}
+
+static enum sl_code refusing(void *context, const struct sl_view_call *call, struct sl_writer *result,
+                             struct sl_error *error) {
+    (void)context, (void)call, (void)result;
+    return sl_error_set(error, SL_E_INVALID_DATA, "not today");
+}
+
+static enum sl_code napping(void *context, const struct sl_view_call *call, struct sl_writer *result,
+                            struct sl_error *error) {
+    const struct timespec moment = {.tv_nsec = 200000};
+    (void)nanosleep(&moment, NULL);
+    return echo(context, call, result, error);
+}
+
+#define STORM_WORKERS 4
+#define STORM_THREADS 6
+#define STORM_CALLS 40 /* of each thread of each worker, in each batch */
+#define STORM_BATCHES 8
+
+struct gust {
+    struct sl_pool *pool;
+    unsigned seed;
+};
+
+static void *blow(void *argument) {
+    const struct gust *gust = argument;
+    for (unsigned i = 0; i < STORM_BATCHES / STORM_WORKERS; i++) {
+        struct sl_writer writer;
+        struct sl_value item;
+        char text[2048];
+        sl_writer_init(&writer, NULL);
+        sl_write_list(&writer, 3);
+        sl_write_uint(&writer, gust->seed * 1000u + i);
+        sl_write_uint(&writer, STORM_THREADS);
+        sl_write_uint(&writer, STORM_CALLS);
+        assert_int_equal(sl_writer_end(&writer, &item, NULL), SL_OK);
+        if (run(gust->pool, "view_functions:storm", item, text, sizeof text) != SL_OK ||
+            strcmp(text, "all well") != 0) {
+            fail_msg("storm %u of seed %u: %s", i, gust->seed, text);
+        }
+        sl_writer_finish(&writer);
+    }
+    return NULL;
+}
+
+static void a_storm_of_callbacks_is_answered(void **state) {
+    (void)state;
+    const char *given = getenv("SLITHER_TEST_SEED");
+    unsigned seed = given != NULL ? (unsigned)strtoul(given, NULL, 10) : (unsigned)time(NULL) % 1000000;
+    print_message("SLITHER_TEST_SEED=%u\n", seed);
+    add("refusing", refusing, NULL, 20000);
+    add("napping", napping, NULL, 20000);
+    struct sl_pool *pool = add_pool("storm", STORM_WORKERS, SL_TEMPLATE_AUTO);
+    pthread_t threads[STORM_WORKERS];
+    struct gust gusts[STORM_WORKERS];
+    for (unsigned i = 0; i < STORM_WORKERS; i++) {
+        gusts[i] = (struct gust){pool, seed + i};
+        assert_int_equal(pthread_create(&threads[i], NULL, blow, &gusts[i]), 0);
+    }
+    for (unsigned i = 0; i < STORM_WORKERS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    }
+    struct sl_view_stats now = stats();
+    assert_int_equal(now.call_count, STORM_BATCHES * STORM_THREADS * STORM_CALLS);
+    assert_true(now.failure_count > 0);
+    assert_int_equal(now.refusal_count + now.timeout_count + now.dropped_count, 0);
+    assert_int_equal(now.running_count + now.waiting_count, 0);
+}
+
 static uint32_t fd_count(void) {
     uint32_t count = 0;
     DIR *folder = opendir("/proc/self/fd");
@@ -344,7 +459,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         WITH(forked_and_started_workers_call_alike),   WITH(a_view_dispatches_to_another_pool),
         WITH(a_view_that_would_wait_for_itself_fails), WITH(a_worker_that_dies_in_a_call_leaves_nothing),
-        WITH(threads_of_python_call_at_once),          cmocka_unit_test(nothing_stays_open),
+        WITH(threads_of_python_call_at_once),          WITH(sixteen_views_deep_and_no_deeper),
+        WITH(a_slow_view_is_in_nobodys_way),           WITH(a_storm_of_callbacks_is_answered),
+        cmocka_unit_test(nothing_stays_open),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

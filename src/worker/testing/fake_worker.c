@@ -10,6 +10,9 @@
  *   noise            send bytes that are no message
  *   huge             send a packet that is larger than any message
  *   serve            answer questions until the word to stop, then go on; ends at once when the host is gone
+ *   echo             give each item back as its result, until the host is gone or says so; the item "hang" ends in nothing
+ *   forge            the same, and sends the last reply again before and after each: as it was, and as one of an earlier generation to the request
+ *                    that is to be answered
  *   mute             the same without answers
  *   liar             answer a question that was not asked
  *   deafterm         ignore SIGTERM
@@ -34,6 +37,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -45,9 +49,12 @@
 
 #include <slither/value.h>
 
+#include "forge.h"
 #include "lane/handshake.h"
+#include "lane/lane.h"
 #include "sys/packet.h"
 #include "sys/process.h"
+#include "wire/batch.h"
 
 static uint64_t generation = 1;
 
@@ -104,20 +111,39 @@ static void say_failed(const char *code) {
     send_message(&writer);
 }
 
+static int config_fds[8]; /* that came with the last message */
+
 static enum sl_code receive(struct sl_value *value) {
     static uint8_t bytes[SL__MESSAGE_MAX];
-    int fds[8];
     size_t size, fd_count;
-    enum sl_code code = sl__packet_receive(SL__WORKER_FD, bytes, sizeof(bytes), &size, fds, 8, &fd_count, 0, NULL);
+    enum sl_code code = sl__packet_receive(SL__WORKER_FD, bytes, sizeof(bytes), &size, config_fds, 8, &fd_count, 0, NULL);
     return code == SL_OK ? sl_value_check(bytes, size, NULL, value, NULL) : code;
 }
 
-static void read_config(void) {
-    struct sl_value config, field;
-    if (receive(&config) != SL_OK || sl_value_get(config, "generation", &field) != SL_OK ||
-        sl_value_uint(field, &generation) != SL_OK) {
+static uint64_t config_number(struct sl_value config, const char *key) {
+    struct sl_value field;
+    uint64_t number = 0;
+    if (sl_value_get(config, key, &field) != SL_OK || sl_value_uint(field, &number) != SL_OK) {
         _exit(98);
     }
+    return number;
+}
+
+static struct sl__lane_config lane_config;
+
+static void read_config(void) {
+    struct sl_value config;
+    if (receive(&config) != SL_OK) {
+        _exit(98);
+    }
+    generation = config_number(config, "generation");
+    lane_config = (struct sl__lane_config){
+        .segment_bytes = config_number(config, "segment_bytes"),
+        .payload_bytes_max = config_number(config, "payload_bytes_max"),
+        .limits = SL_LIMITS_INIT,
+        .lane = (uint32_t)config_number(config, "worker"),
+        .generation = (uint32_t)generation,
+    };
 }
 
 static void say_state(uint64_t number) {
@@ -153,6 +179,66 @@ static void serve(bool answers) {
     }
 }
 
+static void hang(void) {
+    for (;;) {
+        pause();
+    }
+}
+
+/* ---- batches ---------------------------------------------------------------------------------------------------- */
+
+static void *serve_aside(void *unused) {
+    serve(true);
+    _exit(0);
+    return unused;
+}
+
+static void answer_batch(struct sl__lane *lane, const struct sl__request *request) {
+    static const char hang_word[] = "hang";
+    size_t start = sl__batch_pad(request->head_size), size = request->size - start, capacity;
+    uint8_t *memory;
+    if (memmem(request->data + start, size, hang_word, sizeof(hang_word) - 1) != NULL) {
+        hang();
+    }
+    if (sl__lane_reply_open(lane, &memory, &capacity, NULL) != SL_OK || capacity < size) {
+        _exit(90);
+    }
+    memcpy(memory, request->data + start, size);
+    if (sl__lane_reply_commit(lane, SL_OK, request->item_count, size, 0, NULL) != SL_OK) {
+        _exit(89);
+    }
+}
+
+static void run_batches(bool forges) {
+    static const _Atomic uint32_t never = 0;
+    struct sl__lane *lane;
+    struct sl__request request;
+    pthread_t thread;
+    if (sl__lane_attach(config_fds, &lane_config, &lane, NULL) != SL_OK ||
+        pthread_create(&thread, NULL, serve_aside, NULL) != 0) {
+        _exit(91);
+    }
+    for (;;) {
+        enum sl_code code = sl__lane_take(lane, &request, NULL);
+        if (code == SL_E_AGAIN) {
+            sl__lane_wait_request(lane, &never);
+            continue;
+        }
+        if (code != SL_OK) {
+            _exit(88);
+        }
+        if (forges) {
+            (void)sl__lane_forge(lane, 0, false);
+            (void)sl__lane_forge(lane, 1, true);
+        }
+        answer_batch(lane, &request);
+        if (forges) {
+            (void)sl__lane_forge(lane, 0, false);
+            (void)sl__lane_forge(lane, 1, false);
+        }
+    }
+}
+
 static void start_grandchild(void) {
     pid_t pid = fork();
     if (pid == 0) {
@@ -164,12 +250,6 @@ static void start_grandchild(void) {
     }
     printf("grandchild %ld\n", (long)pid);
     fflush(stdout);
-}
-
-static void hang(void) {
-    for (;;) {
-        pause();
-    }
 }
 
 /* ---- template --------------------------------------------------------------------------------------------------- */
@@ -303,6 +383,8 @@ static void step(const char *name, const char *argument) {
         (void)sl__packet_send(SL__WORKER_FD, bytes, sizeof(bytes), NULL, 0, 0, NULL);
     } else if (strcmp(name, "serve") == 0) {
         serve(true);
+    } else if (strcmp(name, "echo") == 0 || strcmp(name, "forge") == 0) {
+        run_batches(strcmp(name, "forge") == 0);
     } else if (strcmp(name, "deafterm") == 0) {
         signal(SIGTERM, SIG_IGN);
     } else if (strcmp(name, "mute") == 0) {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What the tests of views run in workers."""
 import os
+import random
 import threading
 
 import slither
@@ -57,3 +58,40 @@ def threads(items):
 
 def pid(items):
     return [os.getpid() for _ in items]
+
+
+def climb(items):
+    """As many views as the item says, one within the other: the number of those that were entered, or why the next one was not."""
+    (floors,) = items
+    if floors == 0:
+        return [0]
+    try:
+        above = slither.view("climb", floors - 1)
+    except slither.ViewError as reason:
+        return ["%s: %s" % (reason.code, reason)]
+    return [above if isinstance(above, str) else above + 1]
+
+
+def storm(items):
+    """Each item: [seed, threads, calls]. Every thread calls views at random, and looks at what it gets."""
+    (seed, thread_count, call_count), = items
+    wrong = []
+
+    def work(number):
+        draw = random.Random(seed * 100 + number)
+        for turn in range(call_count):
+            value = number * 1000 + turn
+            name = draw.choice(["echo", "napping", "to second", "refusing"])
+            expected = 2 * value if name == "to second" else "refused" if name == "refusing" else value
+            try:
+                got = slither.view(name, value)
+            except slither.ViewError as reason:
+                got = "refused" if reason.code == "invalid_data" else repr(reason)
+            if got != expected:
+                wrong.append((number, turn, name, got))
+    started = [threading.Thread(target=work, args=(number,)) for number in range(thread_count)]
+    for thread in started:
+        thread.start()
+    for thread in started:
+        thread.join()
+    return [repr(wrong) if wrong else "all well"]
