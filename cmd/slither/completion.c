@@ -90,7 +90,7 @@ static void print_bash_command(const struct command *command) {
         break;
     case OPERAND_STORE:
         puts("    if [[ ${COMP_WORDS[COMP_CWORD - 1]} == store ]]; then\n"
-             "        COMPREPLY=($(compgen -W \"ls stat get put scan load dump\" -- \"$cur\"))\n"
+             "        COMPREPLY=($(compgen -W \"ls stat get put delete scan load dump\" -- \"$cur\"))\n"
              "    else\n"
              "        compopt -o filenames\n"
              "        mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")\n"
@@ -261,7 +261,7 @@ static void print_zsh(void) {
             puts("                '1:shell:(bash zsh)'");
             break;
         case OPERAND_STORE:
-            puts("                '1:what:(ls stat get put scan load dump)' \\\n"
+            puts("                '1:what:(ls stat get put delete scan load dump)' \\\n"
                  "                '2:store:_files -/' \\\n"
                  "                '3:table: ' \\\n"
                  "                '4:file:_files'");

@@ -45,6 +45,9 @@ static const struct option_spec store_options_table[] = {
      0, 0, NULL, NULL},
     {"infer", 0, OPTION_FLAG, NULL, "load: fields of CSV that read as numbers, true, false or nothing are that",
      FIELD(infer), 1, 0, NULL, NULL},
+    {"literal", 0, OPTION_FLAG, NULL,
+     "load: objects such as {\"$bytes\": ...} of NDJSON are maps, not what they stand for", FIELD(literal), 1, 0, NULL,
+     NULL},
     {"add", 0, OPTION_FLAG, NULL, "load: add the rows to those that are there, instead of taking their place",
      FIELD(add), 1, 0, NULL, NULL},
     {"other", 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL, NULL},
@@ -66,17 +69,20 @@ enum sl_code store_table(struct store_call *call, struct sl_table **table) {
 enum sl_code store_read_word(const char *word, struct sl_writer *writer, struct sl_value *value,
                              struct sl_error *error) {
     sl_writer_reset(writer);
-    if (sl_json_parse(word, strlen(word), writer, NULL) != SL_OK) {
+    enum sl_code code = sl_json_restore(word, strlen(word), writer, error);
+    if (code != SL_OK) {
+        sl_writer_reset(writer);
+        if (sl_json_parse(word, strlen(word), writer, NULL) == SL_OK)
+            return code; /* JSON, that says something wrong */
         sl_writer_reset(writer);
         sl_write_str(writer, word);
     }
     return sl_writer_end(writer, value, error);
 }
 
-enum sl_code store_print(struct store_call *call, struct sl_value value) {
+enum sl_code store_print(struct store_call *call, struct sl_value value, uint32_t flags) {
     size_t size;
-    enum sl_code code =
-        sl_json_print(value, SL_JSON_NAN_AS_NULL, &call->text, &call->text_capacity, &size, &call->error);
+    enum sl_code code = sl_json_print(value, flags, &call->text, &call->text_capacity, &size, &call->error);
     return code == SL_OK ? output_line(&call->out, call->text, size, &call->error) : code;
 }
 
@@ -92,6 +98,12 @@ static const struct store_verb *find_verb(const char *name) {
     else
         usage_error(&store_command, "there is no 'store %.60s'", name);
     return NULL;
+}
+
+static bool store_is_there(const char *directory) {
+    char path[4096];
+    int size = snprintf(path, sizeof path, "%s/data.mdb", directory);
+    return size > 0 && (size_t)size < sizeof path && access(path, F_OK) == 0;
 }
 
 /* Opens the store that the first operand names. */
@@ -112,6 +124,10 @@ static int open_store(struct store_call *call, const struct store_verb *verb, co
             return STATUS_HALTED;
         }
         opening.path = path;
+    }
+    if (verb->writes && !verb->makes && !store_is_there(name)) {
+        fprintf(stderr, "slither: store %s: there is no store at \"%s\"\n", verb->name, name);
+        return STATUS_HALTED;
     }
     enum sl_code code = sl_runtime_create(NULL, &call->runtime, &call->error);
     if (code == SL_OK)
@@ -152,7 +168,7 @@ static int run_store(int argc, char **argv) {
     }
     if (first >= argc)
         return usage_error(&store_command,
-                           "what is to be done is missing: expected ls, stat, get, put, scan, load or dump");
+                           "what is to be done is missing: expected ls, stat, get, put, delete, scan, load or dump");
     const struct store_verb *verb = find_verb(argv[first]);
     if (verb == NULL)
         return STATUS_USAGE;
@@ -172,21 +188,23 @@ static int run_store(int argc, char **argv) {
 
 const struct command store_command = {
     .name = "store",
-    .synopsis = "ls|stat|get|put|scan|load|dump STORE [ARGUMENT...]",
+    .synopsis = "ls|stat|get|put|delete|scan|load|dump STORE [ARGUMENT...]",
     .summary = "look into a store, or fill it",
     .description =
         "  ls STORE                        its tables, one line of JSON each\n"
         "  stat STORE                      size, versions, who reads\n"
         "  get STORE TABLE KEY...          the values of keys, one line each\n"
         "  put STORE TABLE KEY VALUE       put a row\n"
+        "  delete STORE TABLE KEY...       delete the rows of keys, all or nothing\n"
         "  scan STORE TABLE                rows as [KEY, VALUE], in the order of the keys\n"
         "  load STORE TABLE FILE           fill a table from NDJSON, CSV or SQLite, all or nothing\n"
         "  dump STORE TABLE                rows as {\"key\": KEY, \"value\": VALUE}, which load reads\n"
         "\n"
-        "STORE is the directory of a durable store; put and load make it when it is not there, and need it for\n"
-        "themselves. The others only read, also while another process writes. With --pid STORE is the name of a\n"
-        "store, in memory or durable, that a running process has open. KEY and VALUE are JSON; what is not JSON is\n"
-        "a str, so that 7 is a number, and item-7 needs no quotes.\n",
+        "STORE is the directory of a durable store; put and load make it when it is not there, and they and delete\n"
+        "need it for themselves. The others only read, also while another process writes. With --pid STORE is the\n"
+        "name of a store, in memory or durable, that a running process has open. KEY and VALUE are JSON; what is\n"
+        "not JSON is a str, so that 7 is a number, and item-7 needs no quotes. What JSON lacks is an object such as\n"
+        "{\"$bytes\": \"YQ==\"}, as dump prints it.\n",
     .options = store_options_table,
     .operands = OPERAND_STORE,
     .run = run_store,

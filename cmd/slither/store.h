@@ -21,6 +21,7 @@ struct store_options {
     const char *key, *value; /* members or columns */
     const char *sql;
     int infer;
+    int literal;
     int add;
     int if_absent;
     uint64_t ttl_ms;
@@ -46,6 +47,7 @@ struct store_verb {
     const char *operands; /* as help shows them */
     int operand_min, operand_max;
     bool writes;
+    bool makes; /* the store, when it is not there */
     int (*run)(struct store_call *call);
 };
 
@@ -56,11 +58,11 @@ extern const size_t store_verb_count;
 int store_fail(struct store_call *call, enum sl_code code);
 /* The table named by the first operand, which must exist. */
 enum sl_code store_table(struct store_call *call, struct sl_table **table);
-/* A key, or another value, as a user types it: JSON, or else a str. The value lies in `writer`. */
+/* A key, or another value, as a user types it: JSON as sl_json_restore reads it, or else a str. The value lies in `writer`. */
 enum sl_code store_read_word(const char *word, struct sl_writer *writer, struct sl_value *value,
                              struct sl_error *error);
-/* One line of JSON to standard output. */
-enum sl_code store_print(struct store_call *call, struct sl_value value);
+/* One line of JSON to standard output. `flags`: of sl_json_print. */
+enum sl_code store_print(struct store_call *call, struct sl_value value, uint32_t flags);
 
 /*
  * The directory of a store that the process has open, from the files that it has mapped. `name` NULL: the only one there is. False:

@@ -18,10 +18,10 @@ static const char *kind_name(enum sl_table_kind kind) {
 }
 
 /* Ends the value that was written, and prints it. */
-static enum sl_code print_written(struct store_call *call, struct sl_writer *writer) {
+static enum sl_code print_written(struct store_call *call, struct sl_writer *writer, uint32_t flags) {
     struct sl_value value;
     enum sl_code code = sl_writer_end(writer, &value, &call->error);
-    return code == SL_OK ? store_print(call, value) : code;
+    return code == SL_OK ? store_print(call, value, flags) : code;
 }
 
 static void write_number(struct sl_writer *writer, const char *name, uint64_t number) {
@@ -51,7 +51,7 @@ static enum sl_code list_table(void *context, const struct sl_table_info *info) 
     sl_write_str(writer, "when_full");
     sl_write_str(writer, info->policy == SL_TABLE_FULL_EVICT ? "evict" : "refuse");
     write_number(writer, "reloads", info->reload_count);
-    return print_written(listing->call, writer);
+    return print_written(listing->call, writer, SL_JSON_NAN_AS_NULL);
 }
 
 static int run_ls(struct store_call *call) {
@@ -79,12 +79,12 @@ static int run_stat(struct store_call *call) {
     write_number(&writer, "oldest_snapshot_version", stat.oldest_snapshot_version);
     sl_write_str(&writer, "oldest_snapshot_pid");
     sl_write_int(&writer, stat.oldest_snapshot_pid);
-    code = print_written(call, &writer);
+    code = print_written(call, &writer, SL_JSON_NAN_AS_NULL);
     sl_writer_finish(&writer);
     return code == SL_OK ? STATUS_OK : store_fail(call, code);
 }
 
-/* ---- get, put ---------------------------------------------------------------------------------------------------- */
+/* ---- get, put, delete -------------------------------------------------------------------------------------------- */
 
 static int run_get(struct store_call *call) {
     struct sl_table *table;
@@ -106,7 +106,7 @@ static int run_get(struct store_call *call) {
             missing++;
             code = SL_OK;
         } else if (code == SL_OK) {
-            code = store_print(call, value);
+            code = store_print(call, value, SL_JSON_NAN_AS_NULL);
         }
     }
     sl_snapshot_end(snapshot);
@@ -157,6 +157,43 @@ static int run_put(struct store_call *call) {
     return inserted ? STATUS_OK : STATUS_ITEMS_FAILED;
 }
 
+static enum sl_code delete_rows(struct store_call *call, struct sl_table *table, int *missing) {
+    struct sl_transaction *transaction;
+    struct sl_writer memory;
+    enum sl_code code = sl_transaction_begin(call->store, &transaction, &call->error);
+    if (code != SL_OK)
+        return code;
+    sl_writer_init(&memory, NULL);
+    for (int i = 1; code == SL_OK && i < call->operand_count; i++) {
+        struct sl_value key;
+        uint64_t removed = 0;
+        code = store_read_word(call->operands[i], &memory, &key, &call->error);
+        if (code == SL_OK)
+            code = sl_transaction_delete(transaction, table, key, &removed, &call->error);
+        if (code == SL_OK && removed == 0) {
+            fprintf(stderr, "slither: store delete: there is no row with the key %.200s in table '%.64s'\n",
+                    call->operands[i], call->operands[0]);
+            ++*missing;
+        }
+    }
+    sl_writer_finish(&memory);
+    if (code == SL_OK)
+        return sl_transaction_commit(transaction, &call->error);
+    sl_transaction_abort(transaction);
+    return code;
+}
+
+static int run_delete(struct store_call *call) {
+    struct sl_table *table;
+    int missing = 0;
+    enum sl_code code = store_table(call, &table);
+    if (code == SL_OK)
+        code = delete_rows(call, table, &missing);
+    if (code != SL_OK)
+        return store_fail(call, code);
+    return missing > 0 ? STATUS_ITEMS_FAILED : STATUS_OK;
+}
+
 /* ---- scan, dump -------------------------------------------------------------------------------------------------- */
 
 struct scanning {
@@ -181,7 +218,8 @@ static enum sl_code print_row(void *context, struct sl_value key, struct sl_valu
         sl_write_value(writer, key);
         sl_write_value(writer, value);
     }
-    enum sl_code code = print_written(scanning->call, writer);
+    enum sl_code code =
+        print_written(scanning->call, writer, scanning->as_map ? SL_JSON_LOSSLESS : SL_JSON_NAN_AS_NULL);
     if (code != SL_OK && error != NULL && error != &scanning->call->error)
         sl_error_copy(error, &scanning->call->error);
     /* The end of a fold is no error; a reader that has gone away is. */
@@ -254,6 +292,7 @@ static enum sl_code open_loader(struct store_call *call, struct sl_loader **load
     struct sl_loader_options loading = SL_LOADER_OPTIONS_INIT;
     loading.key = options->key;
     loading.value = options->value;
+    loading.lossless = !options->literal;
     loading.csv_types = options->infer ? SL_CSV_INFER : SL_CSV_TEXT;
     switch (format_of(options, file)) {
     case FORMAT_SQLITE:
@@ -291,12 +330,13 @@ static int run_load(struct store_call *call) {
 #define OPERANDS_MAX 65536
 
 const struct store_verb store_verbs[] = {
-    {"ls", "", 0, 0, false, run_ls},
-    {"stat", "", 0, 0, false, run_stat},
-    {"get", "TABLE KEY...", 2, OPERANDS_MAX, false, run_get},
-    {"put", "TABLE KEY VALUE", 3, 3, true, run_put},
-    {"scan", "TABLE", 1, 1, false, run_scan},
-    {"load", "TABLE FILE", 2, 2, true, run_load},
-    {"dump", "TABLE", 1, 1, false, run_dump},
+    {"ls", "", 0, 0, false, false, run_ls},
+    {"stat", "", 0, 0, false, false, run_stat},
+    {"get", "TABLE KEY...", 2, OPERANDS_MAX, false, false, run_get},
+    {"put", "TABLE KEY VALUE", 3, 3, true, true, run_put},
+    {"delete", "TABLE KEY...", 2, OPERANDS_MAX, true, false, run_delete},
+    {"scan", "TABLE", 1, 1, false, false, run_scan},
+    {"load", "TABLE FILE", 2, 2, true, true, run_load},
+    {"dump", "TABLE", 1, 1, false, false, run_dump},
 };
 const size_t store_verb_count = sizeof store_verbs / sizeof store_verbs[0];

@@ -40,10 +40,11 @@ struct sl_loader_options {
     const char *value; /**< member or column that is the value; NULL: a map of all members or columns of the row */
     enum sl_csv_types csv_types;
     uint32_t busy_timeout_ms; /**< SQLite: how long to wait for who has locked the database; default 5000 */
+    bool lossless; /**< NDJSON: read as sl_json_restore() does, so that {"$bytes": "..."} is bytes; false: a map */
 };
 
 #define SL_LOADER_OPTIONS_INIT \
-    { sizeof(struct sl_loader_options), NULL, NULL, SL_CSV_TEXT, 5000 }
+    { sizeof(struct sl_loader_options), NULL, NULL, SL_CSV_TEXT, 5000, false }
 
 /*
  * Strings are copied; `options` NULL: the defaults. Errors of all three: invalid_argument (a path that is NULL), system (it cannot be

@@ -2,9 +2,9 @@
 /* Reading is jansson's: it knows the grammar, keeps the order of keys and says where an error is. We bound it and name errors. */
 #include <slither/json.h>
 
-#include "wire/writer.h"
+#include "restore.h"
 
-#include <jansson.h>
+#include "wire/writer.h"
 
 #include <string.h>
 
@@ -12,7 +12,7 @@
  * Recursion is as deep as the writer lets it: it refuses the container that is nested too deep before it is entered, at most
  * SL_DEPTH_MAX_LIMIT levels down; jansson itself stops at 2048.
  */
-static void write_json(struct sl_writer *writer, const json_t *json) {
+void sl__json_write(struct sl_writer *writer, const json_t *json, bool restoring) {
     const char *key;
     json_t *entry;
     size_t index;
@@ -21,10 +21,13 @@ static void write_json(struct sl_writer *writer, const json_t *json) {
     }
     switch (json_typeof(json)) {
     case JSON_OBJECT:
+        if (restoring && sl__json_restore_object(writer, json)) {
+            break;
+        }
         sl_write_map(writer, (uint32_t)json_object_size(json));
         json_object_foreach((json_t *)json, key, entry) {
             sl_write_str(writer, key);
-            write_json(writer, entry);
+            sl__json_write(writer, entry, restoring);
             if (writer->code != SL_OK) {
                 return;
             }
@@ -33,7 +36,7 @@ static void write_json(struct sl_writer *writer, const json_t *json) {
     case JSON_ARRAY:
         sl_write_list(writer, (uint32_t)json_array_size(json));
         json_array_foreach(json, index, entry) {
-            write_json(writer, entry);
+            sl__json_write(writer, entry, restoring);
             if (writer->code != SL_OK) {
                 return;
             }
@@ -136,7 +139,8 @@ static bool is_blank(const char *text, size_t size) {
     return true;
 }
 
-enum sl_code sl_json_parse(const char *text, size_t size, struct sl_writer *writer, struct sl_error *error) {
+static enum sl_code parse(const char *text, size_t size, bool restoring, struct sl_writer *writer,
+                          struct sl_error *error) {
     json_error_t found;
     if (writer->code != SL_OK) {
         return sl__writer_error(writer, error);
@@ -156,7 +160,15 @@ enum sl_code sl_json_parse(const char *text, size_t size, struct sl_writer *writ
     if (json == NULL) {
         return report(&found, text, size, error);
     }
-    write_json(writer, json);
+    sl__json_write(writer, json, restoring);
     json_decref(json);
     return sl__writer_error(writer, error);
+}
+
+enum sl_code sl_json_parse(const char *text, size_t size, struct sl_writer *writer, struct sl_error *error) {
+    return parse(text, size, false, writer, error);
+}
+
+enum sl_code sl_json_restore(const char *text, size_t size, struct sl_writer *writer, struct sl_error *error) {
+    return parse(text, size, true, writer, error);
 }

@@ -19,6 +19,7 @@
 struct level {
     uint32_t left; /* entries, or pairs */
     bool is_map;
+    bool as_pairs; /* a map that is printed as a list of keys and values */
 };
 
 struct printer {
@@ -178,7 +179,12 @@ static const char *mark_name(enum sl_mark_kind kind) {
 
 static enum sl_code add_float(struct printer *printer, const struct sl__token *token, const uint8_t *start) {
     struct text *text = &printer->text;
-    if (!isfinite(token->real)) {
+    if (!isfinite(token->real) && (printer->flags & SL_JSON_LOSSLESS) != 0) {
+        const char *name = isnan(token->real) ? "nan" : token->real > 0 ? "inf" : "-inf";
+        TEXT_ADD_LITERAL(text, "{\"$float\":\"");
+        text_add(text, name, strlen(name));
+        TEXT_ADD_LITERAL(text, "\"}");
+    } else if (!isfinite(token->real)) {
         if ((printer->flags & SL_JSON_NAN_AS_NULL) == 0) {
             return fail(printer, SL_E_NOT_SERIALIZABLE, start,
                         isnan(token->real) ? "JSON has no NaN; set SL_JSON_NAN_AS_NULL to print null"
@@ -252,7 +258,13 @@ static enum sl_code add_scalar(struct printer *printer, const struct sl__token *
         sl__text_add_int(text, token->integer);
         break;
     case SL__TOKEN_UINT:
-        sl__text_add_uint(text, token->natural);
+        if ((printer->flags & SL_JSON_LOSSLESS) != 0 && token->natural > INT64_MAX) {
+            TEXT_ADD_LITERAL(text, "{\"$uint\":\"");
+            sl__text_add_uint(text, token->natural);
+            TEXT_ADD_LITERAL(text, "\"}");
+        } else {
+            sl__text_add_uint(text, token->natural);
+        }
         break;
     case SL__TOKEN_FLOAT:
         code = add_float(printer, token, start);
@@ -273,6 +285,27 @@ static enum sl_code add_scalar(struct printer *printer, const struct sl__token *
     return code;
 }
 
+/*
+ * Whether a map whose entries begin at `at` would be another one when it is read back as an object: it has a key that is no str, or
+ * one that JSON readers refuse, or it looks like one of ours. Of nested maps each level is looked through once more.
+ */
+static bool needs_pairs(const uint8_t *at, const uint8_t *end, uint32_t count) {
+    struct sl__token key;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!sl__token_read(&at, end, &key)) {
+            return false; /* which printing says */
+        }
+        if (key.kind != SL__TOKEN_STR || (key.size > 0 && key.payload[0] == '$') ||
+            memchr(key.payload, '\0', key.size) != NULL) {
+            return true;
+        }
+        if (!sl__value_skip(&at, end)) {
+            return false;
+        }
+    }
+    return false;
+}
+
 static enum sl_code print_plain(struct printer *printer, const uint8_t *at, const uint8_t *end) {
     struct level stack[SL_DEPTH_MAX_LIMIT];
     uint32_t depth = 0;
@@ -288,11 +321,15 @@ static enum sl_code print_plain(struct printer *printer, const uint8_t *at, cons
             if (!sl__token_read(&at, end, &token)) {
                 return fail(printer, SL_E_INVALID_DATA, start, "the value is cut off");
             }
-            code = add_scalar(printer, &token, start, true);
+            bool as_pairs = stack[depth - 1].as_pairs;
+            if (as_pairs) {
+                text_add_char(text, '[');
+            }
+            code = add_scalar(printer, &token, start, !as_pairs);
             if (code != SL_OK) {
                 return code;
             }
-            text_add_char(text, ':');
+            text_add_char(text, as_pairs ? ',' : ':');
             if (printer->flags & SL_JSON_PRETTY) {
                 text_add_char(text, ' ');
             }
@@ -308,8 +345,12 @@ static enum sl_code print_plain(struct printer *printer, const uint8_t *at, cons
             } else if (depth == SL_DEPTH_MAX_LIMIT) {
                 return fail(printer, SL_E_INVALID_DATA, start, "containers are nested deeper than a value can be");
             } else {
+                bool as_pairs = is_map && (printer->flags & SL_JSON_LOSSLESS) != 0 && needs_pairs(at, end, token.count);
                 text_add_char(text, is_map ? '{' : '[');
-                stack[depth++] = (struct level){token.count, is_map};
+                if (as_pairs) {
+                    TEXT_ADD_LITERAL(text, "\"$map\":[");
+                }
+                stack[depth++] = (struct level){token.count, is_map, as_pairs};
                 continue;
             }
         } else {
@@ -320,12 +361,18 @@ static enum sl_code print_plain(struct printer *printer, const uint8_t *at, cons
         }
         while (depth > 0) {
             struct level *level = &stack[depth - 1];
+            if (level->as_pairs) {
+                text_add_char(text, ']');
+            }
             if (--level->left > 0) {
                 text_add_char(text, ',');
                 break;
             }
             depth--;
             break_line(printer, depth);
+            if (level->as_pairs) {
+                text_add_char(text, ']');
+            }
             text_add_char(text, level->is_map ? '}' : ']');
         }
     } while (depth > 0 && !text->failed);

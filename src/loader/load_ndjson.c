@@ -95,7 +95,8 @@ static enum sl_code find_member(struct sl_value map, const char *name, struct sl
 static enum sl_code read_row(struct sl_loader *base, const char *text, size_t size, struct sl_row *row,
                              struct sl_error *error) {
     sl_writer_reset(&base->value);
-    enum sl_code code = sl_json_parse(text, size, &base->value, error);
+    enum sl_code code = base->lossless ? sl_json_restore(text, size, &base->value, error)
+                                       : sl_json_parse(text, size, &base->value, error);
     if (code == SL_OK)
         code = sl_writer_end(&base->value, &row->value, error);
     if (code != SL_OK) {

@@ -31,6 +31,7 @@ enum sl_code sl__loader_create(size_t size, const char *path, const struct sl_lo
     if (made == NULL)
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a loader");
     made->csv_types = options.csv_types;
+    made->lossless = options.lossless;
     made->busy_timeout_ms = options.busy_timeout_ms;
     made->value_column = SL__NO_COLUMN;
     sl_writer_init(&made->key, NULL);

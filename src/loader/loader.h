@@ -17,6 +17,7 @@ struct sl_loader {
     char *path;
     char *key_name, *value_name; /* or NULL */
     enum sl_csv_types csv_types;
+    bool lossless;
     uint32_t busy_timeout_ms;
     bool done;                   /* ended, or failed */
     struct sl_writer key, value; /* of the row that was given last */

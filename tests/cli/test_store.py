@@ -42,6 +42,35 @@ class Store(harness.CommandTest):
         self.assertIn("has a row already", self.store("put", "s", "t", "a", "2", "--if-absent", expected=1).err)
         self.assertEqual(self.rows(), [["a", 1]])
 
+    def test_keys_and_values_that_json_lacks(self):
+        time = '{"$timestamp":"2026-01-31T12:00:00Z"}'
+        self.store("put", "s", "t", '{"$bytes": "YQ=="}', time)
+        self.store("put", "s", "t", time, '{"$map": [[1, "one"]]}')
+        self.assertEqual(self.store("get", "s", "t", '{"$bytes":"YQ=="}').out.decode(), time + "\n")
+        self.assertEqual(self.store("get", "s", "t", time).values, [{"1": "one"}])
+        self.assertIn("base64", self.store("put", "s", "t", "a", '{"$bytes": "?"}', expected=3).err)
+        self.assertIn("base64", self.store("get", "s", "t", '{"$bytes": "?"}', expected=3).err)
+
+    def test_delete(self):
+        for key in ("a", "b", "7"):
+            self.store("put", "s", "t", key, "1")
+        self.assertEqual(self.store("delete", "s", "t", "a", "7").out, b"")
+        self.assertEqual(self.rows(), [["b", 1]])
+        missing = self.store("delete", "s", "t", "a", "b", expected=1)
+        self.assertIn("there is no row with the key a in table 't'", missing.err)
+        self.assertEqual(self.rows(), [])
+
+    def test_delete_of_all_or_nothing(self):
+        for value in ("1", "2"):
+            self.store("put", "s", "t", "a", value, "--kind", "bag")
+        self.assertIn("a map cannot be a key", self.store("delete", "s", "t", "a", "{}", expected=3).err)
+        self.assertEqual(self.rows(), [["a", 1], ["a", 2]])
+        self.store("delete", "s", "t", "a")
+        self.assertEqual(self.rows(), [])
+        self.assertIn("nothing", self.store("delete", "s", "nothing", "a", expected=3).err)
+        self.assertIn("no store", self.store("delete", "nowhere", "t", "a", expected=3).err)
+        self.assertFalse((self.folder / "nowhere").exists())
+
     def test_bag(self):
         for value in ("1", "2", "1"):
             self.store("put", "s", "t", "a", value, "--kind", "bag")
@@ -128,12 +157,42 @@ class Store(harness.CommandTest):
         self.assertEqual({json.dumps(line, sort_keys=True) for line in lines},
                          {json.dumps(json.loads(line), sort_keys=True) for line in dumped.decode().splitlines()})
 
+    def test_dump_and_load_lose_nothing(self):
+        values = [
+            'null', 'true', '-9223372036854775808', '{"$uint":"18446744073709551615"}', '1.0', '-0.0', '1', '{"$float":"nan"}',
+            '{"$float":"inf"}', '{"$float":"-inf"}', '"a\\u0000b"', '{"$bytes":"/+8="}', '{"$timestamp":"2024-02-29T12:30:15.250Z"}',
+            '{"$timestamp":{"seconds":253402300800,"nanoseconds":1}}', '{"$array":{"dtype":"i16","shape":[2,1],"data":"AQACAA=="}}',
+            '{"$ref":{"session":1,"object":2,"worker":3,"generation":4,"type":"T","repr":"<T>"}}', '[]', '{}',
+            '{"a":[{"$bytes":"YQ=="}]}', '{"$map":[[1,"a"],["1","b"],[null,{"$bytes":""}]]}', '{"$map":[["$bytes","YQ=="]]}',
+        ]
+        keys = ['null', 'false', '0', '2.5', '9007199254740993', '"text"', '{"$bytes":"AP8="}', '[[1,"a"],{"$bytes":"YQ=="}]',
+                '{"$timestamp":"1970-01-01T00:00:00.000000001Z"}']
+        lines = ['{"key":%d,"value":%s}' % (number, value) for number, value in enumerate(values)]
+        self.store("load", "s", "values", "-", input="".join(line + "\n" for line in lines).encode())
+        dumped = self.store("dump", "s", "values").out.decode()
+        self.assertEqual(dumped.splitlines(), lines)
+        self.store("load", "copy", "values", "-", input=dumped.encode())
+        self.assertEqual(self.store("dump", "copy", "values").out.decode(), dumped)
+        lines = ['{"key":%s,"value":1}' % key for key in keys]
+        self.store("load", "s", "keys", "-", input="".join(line + "\n" for line in lines).encode())
+        dumped = self.store("dump", "s", "keys").out.decode()
+        self.assertEqual(sorted(dumped.splitlines()), sorted(lines))
+        self.store("load", "copy", "keys", "-", input=dumped.encode())
+        self.assertEqual(self.store("dump", "copy", "keys").out.decode(), dumped)
+
+    def test_load_of_what_others_wrote(self):
+        self.write("rows.ndjson", '{"key": 1, "value": {"$bytes": "?"}}\n')
+        self.assertIn("rows.ndjson:1: ", self.store("load", "s", "t", "rows.ndjson", expected=3).err)
+        self.store("load", "s", "t", "rows.ndjson", "--literal")
+        self.assertEqual(self.rows(), [[1, {"$bytes": "?"}]])
+        self.assertEqual(self.store("dump", "s", "t").out, b'{"key":1,"value":{"$map":[["$bytes","?"]]}}\n')
+
     # ---- refusals
 
     def test_refusals(self):
         self.store("put", "s", "t", "a", "1")
         for arguments, status, problem in (
-            ((), 2, "expected ls, stat, get"),
+            ((), 2, "expected ls, stat, get, put, delete"),
             (("lss", "s"), 2, "did you mean 'ls'?"),
             (("get", "s", "t"), 2, "expected: slither store get STORE TABLE KEY..."),
             (("put", "s", "t", "a"), 2, "expected: slither store put STORE TABLE KEY VALUE"),
