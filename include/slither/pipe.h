@@ -40,6 +40,8 @@
 SL_BEGIN_DECLS
 
 struct sl_pool;
+struct sl_session;
+struct sl_store;
 struct sl_pipe;
 struct sl_pipe_run;
 struct sl_emit;
@@ -49,13 +51,27 @@ struct sl_emit;
 
 /* ---- what handlers see ------------------------------------------------------------------------------------------- */
 
-/** One run of a pipe, as its handlers see it. */
+/** A store that the handlers of a run may use. */
+struct sl_pipe_store {
+    const char *
+        name; /**< as handlers ask for it; in Python slither.store(table, store=name), so the name of the store itself fits best */
+    struct sl_store *store;
+};
+
+/** One run of a pipe, as its handlers see it. Python sees the same: slither.context(). */
 struct sl_pipe_context {
     size_t size;              /**< sizeof(struct sl_pipe_context) of the library */
     const char *pipe;         /**< name */
     const char *stage;        /**< name */
     struct sl_value metadata; /**< of the run: sl_pipe_options.metadata; or {NULL, 0} */
+    /** id of the session of the stage's calls, of a native stage of those of the first Python stage; 0: the pipe calls no Python */
+    uint64_t session;
+    const struct sl_pipe_store *stores; /**< sl_pipe_options.stores; sl_pipe_context_store() finds one */
+    uint32_t store_count;
 };
+
+/** The store of that name, valid while the run lasts; NULL: the run was given none. */
+SL_API struct sl_store *sl_pipe_context_store(const struct sl_pipe_context *context, const char *name);
 
 /** One item on its way. Valid during the call. */
 struct sl_pipe_item {
@@ -236,18 +252,27 @@ struct sl_pipe_options {
     uint32_t in_flight_max;       /**< items of the source under way, 1..1048576; default 16384 */
     uint64_t in_flight_bytes_max; /**< of all values under way; default 256 MiB; one item may pass it */
     uint32_t trace_items;         /**< the first so many items of the source are traced; 0..4096; default 0 */
-    struct sl_value metadata;     /**< shown to the handlers; borrowed while the run lasts */
+    struct sl_value
+        metadata; /**< shown to the handlers, of Python stages within SL_CONTEXT_MAX; borrowed while the run lasts */
     /**
      * may be NULL; gets each item that failed and was not sent on: `stage` and `error` say where and why, `value` is what the stage had been given, `output` is
      * NULL. One call at a time, from one of the pipe's threads, in the order in which they fail.
      */
     void (*failed)(void *context, const struct sl_pipe_outcome *outcome);
     void *failed_context;
+    /**
+     * on whose state the Python stages work; all of them must be on its pool. NULL (default): the run has a session of its own in each pool, spread over
+     * the workers, which its stages there share, and which ends with the run
+     */
+    struct sl_session *session;
+    const struct sl_pipe_store
+        *stores; /**< for the handlers; may be NULL; names and stores are borrowed while the run lasts */
+    uint32_t store_count;
 };
 
 /* clang-format off */
 #define SL_PIPE_OPTIONS_INIT \
-    {sizeof(struct sl_pipe_options), NULL, 0, NULL, 0, SL_ORDERING_PRESERVE, 16384, (uint64_t)256 << 20, 0, {NULL, 0}, NULL, NULL}
+    {sizeof(struct sl_pipe_options), NULL, 0, NULL, 0, SL_ORDERING_PRESERVE, 16384, (uint64_t)256 << 20, 0, {NULL, 0}, NULL, NULL, NULL, NULL, 0}
 /* clang-format on */
 
 /** What one stage did. */

@@ -187,6 +187,8 @@ static PyMethodDef native_functions[] = {
      "batch() -> (function, each, item_count, session, worker, generation, sequence, context): the batch that runs."},
     {"session_here", sl__session_module_here, METH_NOARGS,
      "session_here() -> int: id of the session that the calling code works for; 0: none."},
+    {"session_count", sl__session_module_count, METH_NOARGS,
+     "session_count() -> int: sessions that have something in this worker."},
     {"session_get", sl__session_module_get, METH_NOARGS,
      "session_get() -> slither._sessions.Session: that session. Raises slither.Failure where there is none."},
     {"session_set", WITH_KEYWORDS(sl__session_module_set), METH_VARARGS | METH_KEYWORDS,

@@ -208,6 +208,7 @@ PyObject *sl__worker_is_forked(PyObject *module, PyObject *unused);
 PyObject *sl__worker_serve(PyObject *module, PyObject *arguments);
 PyObject *sl__session_module_batch(PyObject *module, PyObject *unused);
 PyObject *sl__session_module_here(PyObject *module, PyObject *unused);
+PyObject *sl__session_module_count(PyObject *module, PyObject *unused);
 PyObject *sl__session_module_get(PyObject *module, PyObject *unused);
 PyObject *sl__session_module_set(PyObject *module, PyObject *arguments, PyObject *keywords);
 

@@ -262,6 +262,11 @@ PyObject *sl__session_module_here(PyObject *module, PyObject *unused) {
     return PyLong_FromUnsignedLongLong(sl__session_here(sl__state_of(module)));
 }
 
+PyObject *sl__session_module_count(PyObject *module, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromSize_t(sl__state_of(module)->sessions->table.count);
+}
+
 PyObject *sl__session_module_get(PyObject *module, PyObject *unused) {
     (void)unused;
     struct sl__state *state = sl__state_of(module);

@@ -242,6 +242,10 @@ static enum sl_code check_options(const struct sl_pipe *pipe, const struct sl_pi
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "pipe %s: trace_items is %u; expected 0 to %u", pipe->name,
                             options->trace_items, TRACE_LIMIT);
     }
+    enum sl_code code = sl__context_check(pipe, options, error);
+    if (code != SL_OK) {
+        return code;
+    }
     for (uint32_t i = 0; i < options->sink_count; i++) {
         const char *name = options->sinks[i].output;
         if (options->sinks[i].put == NULL) {
@@ -300,9 +304,11 @@ static bool allocate(struct sl_pipe_run *run) {
     run->hops = calloc(run->hop_capacity + 1, sizeof *run->hops);
     run->options.sinks = copy_of(run->options.sinks, run->options.sink_count * sizeof *run->options.sinks);
     run->options.pools = copy_of(run->options.pools, run->options.pool_count * sizeof *run->options.pools);
-    return run->origins != NULL && run->stages != NULL && run->outputs != NULL && run->stage_over != NULL &&
-           run->hops != NULL && run->options.sinks != NULL && run->options.pools != NULL &&
-           sl__hand_init(&run->hand, run, pipe->entry, pipe->entry_count);
+    run->options.stores = copy_of(run->options.stores, run->options.store_count * sizeof *run->options.stores);
+    run->sessions = calloc(run->options.pool_count + 1, sizeof(struct sl_session *));
+    return run->sessions != NULL && run->options.stores != NULL && run->origins != NULL && run->stages != NULL &&
+           run->outputs != NULL && run->stage_over != NULL && run->hops != NULL && run->options.sinks != NULL &&
+           run->options.pools != NULL && sl__hand_init(&run->hand, run, pipe->entry, pipe->entry_count);
 }
 
 static void init(struct sl_pipe_run *run) {
@@ -313,8 +319,13 @@ static void init(struct sl_pipe_run *run) {
         stage->node = &pipe->nodes[i];
         stage->shared = pipe->nodes[i].shared;
         stage->index = i;
-        stage->context = (struct sl_pipe_context){sizeof stage->context, pipe->name, pipe->nodes[i].stage.name,
-                                                  run->options.metadata};
+        stage->context = (struct sl_pipe_context){.size = sizeof stage->context,
+                                                  .pipe = pipe->name,
+                                                  .stage = pipe->nodes[i].stage.name,
+                                                  .metadata = run->options.metadata,
+                                                  .stores = run->options.stores,
+                                                  .store_count = run->options.store_count};
+        sl_writer_init(&stage->context_writer, NULL);
         stage->report = (struct sl_report)SL_REPORT_INIT;
         sl__emissions_init(&stage->emit.made);
         sl_writer_init(&stage->emit.writer, NULL);
@@ -336,6 +347,7 @@ static void destroy(struct sl_pipe_run *run) {
         sl__queue_finish(&stage->queue);
         sl__hand_finish(&stage->hand);
         sl_writer_finish(&stage->emit.writer);
+        sl_writer_finish(&stage->context_writer);
         sl__emissions_finish(&stage->emit.made);
         sl_report_finish(&stage->report);
         pthread_mutex_destroy(&stage->lock);
@@ -351,8 +363,11 @@ static void destroy(struct sl_pipe_run *run) {
     pthread_mutex_destroy(&run->order);
     pthread_mutex_destroy(&run->state);
     pthread_mutex_destroy(&run->telling);
+    sl__context_finish(run);
+    free(run->sessions);
     free((void *)run->options.sinks);
     free((void *)run->options.pools);
+    free((void *)run->options.stores);
     free(run->origins);
     free(run->stages);
     free(run->outputs);
@@ -401,6 +416,9 @@ enum sl_code sl_pipe_start(struct sl_pipe *pipe, const struct sl_pipe_options *g
     init(run);
     for (uint32_t i = 0; i < pipe->node_count && code == SL_OK; i++) {
         code = pipe->nodes[i].threaded ? sl__stage_prepare(&run->stages[i], error) : SL_OK;
+    }
+    if (code == SL_OK) {
+        sl__context_share(run);
     }
     /* The first one works on the thread that feeds a source, or gets one of its own at the first push. */
     run->host = code == SL_OK && pipe->entry_count > 0 ? &run->stages[pipe->entry[0]] : NULL;

@@ -82,7 +82,9 @@ struct sl__stage_run {
     struct sl__queue queue;
     struct sl_control *control;
     struct sl_pool *pool;
-    struct sl__crew *crew; /* native */
+    struct sl_session *session;      /* of its calls */
+    struct sl_writer context_writer; /* of the value that options.context is */
+    struct sl__crew *crew;           /* native */
     pthread_t thread;
     bool started;
     struct sl__hand hand;
@@ -103,7 +105,8 @@ struct sl__output_run {
 
 struct sl_pipe_run {
     _Alignas(SL__LINE_SIZE) struct sl_pipe *pipe;
-    struct sl_pipe_options options; /* sinks and pools are copied */
+    struct sl_pipe_options options; /* sinks, pools and stores are copied */
+    struct sl_session **sessions;   /* that the run has opened, by pool */
     struct sl__stage_run *stages;
     struct sl__output_run *outputs;
     struct sl__origin **origins; /* by sequence; order.c says who may touch what */
@@ -216,6 +219,16 @@ struct sl_executor *sl__crew_executor(struct sl__crew *crew);
 /* Waits until the threads have nothing in hand: a dispatch that gives its tasks up, because it has no memory, does not wait for them. By the stage's thread. */
 void sl__crew_await_idle(struct sl__crew *crew);
 void sl__crew_destroy(struct sl__crew *crew);
+
+/* ---- context.c --------------------------------------------------------------------------------------------------- */
+
+enum sl_code sl__context_check(const struct sl_pipe *pipe, const struct sl_pipe_options *options,
+                               struct sl_error *error);
+/* What the calls of a Python stage get along, and their session. `pool`: its index in the options. */
+enum sl_code sl__context_prepare(struct sl__stage_run *stage, uint32_t pool, struct sl_error *error);
+/* When all are prepared: the native ones get to know the session, too. */
+void sl__context_share(struct sl_pipe_run *run);
+void sl__context_finish(struct sl_pipe_run *run);
 
 /* ---- run.c ------------------------------------------------------------------------------------------------------- */
 

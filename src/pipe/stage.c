@@ -303,7 +303,7 @@ static void *work(void *context) {
     return NULL;
 }
 
-static enum sl_code find_pool(struct sl__stage_run *stage, struct sl_error *error) {
+static enum sl_code find_pool(struct sl__stage_run *stage, uint32_t *index, struct sl_error *error) {
     const struct sl_pipe_options *options = &stage->run->options;
     const char *name = stage->node->stage.pool;
     if (options->pool_count == 0) {
@@ -313,6 +313,7 @@ static enum sl_code find_pool(struct sl__stage_run *stage, struct sl_error *erro
     for (uint32_t i = 0; i < options->pool_count; i++) {
         if (name == NULL || (options->pools[i].name != NULL && strcmp(options->pools[i].name, name) == 0)) {
             stage->pool = options->pools[i].pool;
+            *index = i;
             return SL_OK;
         }
     }
@@ -335,6 +336,8 @@ static void set_options(struct sl__stage_run *stage) {
     options.snapshot = declared->snapshot;
     options.policy = declared->on_error;
     options.control = stage->control;
+    options.session = stage->session;
+    options.context = stage->options.context;
     /* Failed items come to the sink, which sends them on: that is what routing means here. Halting is, too. */
     if (options.policy.on_error == SL_ON_ERROR_ROUTE) {
         options.policy.on_error = SL_ON_ERROR_SKIP;
@@ -348,8 +351,12 @@ static void set_options(struct sl__stage_run *stage) {
 }
 
 enum sl_code sl__stage_prepare(struct sl__stage_run *stage, struct sl_error *error) {
-    enum sl_code code = stage->node->stage.kind == SL_STAGE_PYTHON ? find_pool(stage, error)
-                                                                   : sl__crew_create(stage, &stage->crew, error);
+    bool python = stage->node->stage.kind == SL_STAGE_PYTHON;
+    uint32_t pool = 0;
+    enum sl_code code = python ? find_pool(stage, &pool, error) : sl__crew_create(stage, &stage->crew, error);
+    if (code == SL_OK && python) {
+        code = sl__context_prepare(stage, pool, error);
+    }
     if (code == SL_OK) {
         code = sl_control_create(&stage->control, error);
     }

@@ -3,6 +3,10 @@
 #include "host.h"
 
 #include <slither/pipe.h>
+#include <slither/session.h>
+#include <slither/store.h>
+
+#include "base/macros.h"
 
 struct landing {
     pthread_mutex_t lock;
@@ -278,8 +282,174 @@ static void a_pool_that_is_missing_is_named(void **state) {
     job_close(&job);
 }
 
+/* ---- context ----------------------------------------------------------------------------------------------------- */
+
+/* [pipe, stage, metadata, stores, session, base, stage behind, its session, what was noted] */
+static enum sl_code check_told(void *context, const struct sl_pipe_item *item, struct sl_emit *emit,
+                               struct sl_error *error) {
+    struct sl_value entry;
+    const char *text;
+    size_t size;
+    uint64_t session, session_behind;
+    int64_t base;
+    static const char *const texts[] = {"scoring", "note", "night run", NULL, NULL, NULL, "behind", NULL, "note"};
+    for (uint32_t i = 0; i < SL_COUNT_OF(texts); i++) {
+        assert_int_equal(sl_value_at(item->value, i, &entry), SL_OK);
+        if (texts[i] != NULL) {
+            assert_int_equal(sl_value_str(entry, &text, &size), SL_OK);
+            assert_int_equal(size, strlen(texts[i]));
+            assert_memory_equal(text, texts[i], size);
+        }
+    }
+    assert_int_equal(sl_value_at(item->value, 4, &entry), SL_OK);
+    assert_int_equal(sl_value_uint(entry, &session), SL_OK);
+    assert_int_equal(sl_value_at(item->value, 7, &entry), SL_OK);
+    assert_int_equal(sl_value_uint(entry, &session_behind), SL_OK);
+    assert_int_equal(session, session_behind);
+    assert_int_equal(session, item->context->session);
+    assert_true(session != 0);
+    /* The same row from here. */
+    assert_int_equal(sl_value_at(item->value, 5, &entry), SL_OK);
+    assert_int_equal(sl_value_int(entry, &base), SL_OK);
+    assert_null(sl_pipe_context_store(item->context, "absent"));
+    struct sl_table *table = NULL;
+    struct sl_writer memory;
+    struct sl_key key;
+    struct sl_value row;
+    sl_writer_init(&memory, NULL);
+    assert_int_equal(sl_table_open(sl_pipe_context_store(item->context, "prices"), "rates", NULL, &table, error),
+                     SL_OK);
+    assert_int_equal(sl_table_get(table, sl_key_str(&key, "base"), &memory, &row, error), SL_OK);
+    assert_int_equal(int_of(row), base);
+    sl_writer_finish(&memory);
+    *(uint64_t *)context = session;
+    sl_write_int(sl_emit_begin(emit), base);
+    sl_emit_end(emit);
+    return SL_OK;
+}
+
+static void handlers_see_the_run(void **state) {
+    (void)state;
+    uint64_t seen = 0, before = 0;
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("scoring"),
+        .stages = SL_STAGES(SL_PYTHON("note", "pipe_functions:note", .batch_size = 4),
+                            SL_PYTHON("behind", "pipe_functions:behind", .batch_size = 4),
+                            SL_NATIVE("check", check_told, .context = &seen)),
+    };
+    struct job job;
+    struct sl_store_options options = SL_STORE_OPTIONS_INIT;
+    struct sl_store *store = NULL;
+    struct sl_table *table = NULL;
+    struct sl_key key, row;
+    struct sl_writer writer;
+    job_open(&job, &definition, 1);
+    options.name = "prices";
+    assert_int_equal(sl_store_create(job.host.runtime, &options, &store, &job.error), SL_OK);
+    const struct sl_table_options table_options = SL_TABLE_OPTIONS_INIT;
+    assert_int_equal(sl_table_open(store, "rates", &table_options, &table, &job.error), SL_OK);
+    assert_int_equal(sl_table_put(table, sl_key_str(&key, "base"), sl_key_int(&row, 41), NULL, &job.error), SL_OK);
+    const struct sl_pipe_store stores[] = {{"prices", store}};
+    job.options.stores = stores;
+    job.options.store_count = 1;
+    sl_writer_init(&writer, NULL);
+    sl_write_str(&writer, "night run");
+    assert_int_equal(sl_writer_end(&writer, &job.options.metadata, NULL), SL_OK);
+    for (int round = 0; round < 2; round++) {
+        before = seen;
+        assert_int_equal(job_run(&job, 20), SL_OK);
+        assert_int_equal(job.landing.sum, (round + 1) * 20 * 41);
+        assert_true(seen != before); /* each run has a session of its own */
+        sl_pipe_report_finish(&job.report);
+    }
+    sl_writer_finish(&writer);
+    sl_pipe_destroy(job.pipe);
+    job.pipe = NULL;
+    sl_store_destroy(store);
+    job_close(&job);
+}
+
+static void a_pipe_works_on_the_session_that_it_is_given(void **state) {
+    (void)state;
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("scoring"), .stages = SL_STAGES(SL_PYTHON("told", "pipe_functions:told", .batch_size = 5))};
+    struct job job;
+    job_open(&job, &definition, 2);
+    assert_int_equal(sl_session_open(job.host.pool, NULL, &job.options.session, &job.error), SL_OK);
+    uint64_t id = sl_session_id(job.options.session);
+    assert_int_equal(job_run(&job, 100), SL_OK);
+    assert_int_equal(job.landing.sum, 100 * (int64_t)id);
+    struct sl_session_info info = SL_SESSION_INFO_INIT;
+    sl_session_info(job.options.session, &info);
+    assert_true(info.has_state); /* it outlives the run */
+    sl_session_close(job.options.session);
+    job_close(&job);
+}
+
+static void a_stream_over_workers_may_be_left_half_way(void **state) {
+    (void)state;
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("scoring"),
+        .stages = SL_STAGES(SL_PYTHON("predict", "pipe_functions:triple", .batch_size = 16),
+                            SL_ROUTER("route", {is_big, .to = "big"})),
+        .outputs = SL_OUTPUTS("big"),
+    };
+    struct job job;
+    struct sl_pipe_outcome outcome;
+    job_open(&job, &definition, 2);
+    job.options.sink_count = 0;
+    job.options.in_flight_max = 200;
+    for (uint64_t taken = 100; taken <= 2000; taken += 1900) {
+        struct numbers numbers = {.count = 2000};
+        struct sl_pipe_stream *stream = NULL;
+        assert_int_equal(sl_pipe_stream_open(job.pipe, &job.options, numbers_source(&numbers), &stream, &job.error),
+                         SL_OK);
+        for (uint64_t i = 0; i < taken; i++) {
+            assert_int_equal(sl_pipe_stream_next(stream, NULL, &outcome, &job.error), SL_OK);
+            assert_int_equal(int_of(outcome.value), 3 * (int64_t)i + 1);
+            assert_string_equal(outcome.output, 3 * i + 1 > 3000 ? "big" : "default");
+            assert_true(numbers.pulled <= i + 1 + 200);
+        }
+        if (taken == 2000) {
+            assert_int_equal(sl_pipe_stream_next(stream, NULL, &outcome, &job.error), SL_E_END);
+        }
+        sl_pipe_stream_close(stream, NULL);
+        numbers_finish(&numbers);
+    }
+    job_close(&job);
+}
+
+static void what_does_not_fit_a_context_is_named(void **state) {
+    (void)state;
+    const struct sl_pipe_definition definition = {SL_PIPE("scoring"),
+                                                  .stages = SL_STAGES(SL_PYTHON("told", "pipe_functions:told"))};
+    static char text[SL_CONTEXT_MAX];
+    struct job job;
+    struct sl_writer writer;
+    job_open(&job, &definition, 1);
+    memset(text, 'x', sizeof text - 1);
+    sl_writer_init(&writer, NULL);
+    sl_write_str(&writer, text);
+    assert_int_equal(sl_writer_end(&writer, &job.options.metadata, NULL), SL_OK);
+    assert_int_equal(job_run(&job, 1), SL_E_LIMIT);
+    assert_non_null(strstr(job.error.message, "stage told: what its calls get along (names, metadata, stores) has "));
+    assert_non_null(strstr(job.error.message, "at most 4096 are possible"));
+    job.options.metadata = (struct sl_value){NULL, 0};
+    const struct sl_pipe_store stores[] = {{"prices", NULL}};
+    job.options.stores = stores;
+    job.options.store_count = 1;
+    assert_int_equal(job_run(&job, 1), SL_E_INVALID_ARGUMENT);
+    assert_string_equal(job.error.message, "pipe scoring: store 0 has no store");
+    sl_writer_finish(&writer);
+    job_close(&job);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(handlers_see_the_run),
+        cmocka_unit_test(a_pipe_works_on_the_session_that_it_is_given),
+        cmocka_unit_test(a_stream_over_workers_may_be_left_half_way),
+        cmocka_unit_test(what_does_not_fit_a_context_is_named),
         cmocka_unit_test(native_python_router),
         cmocka_unit_test(python_stages_make_many_or_drop),
         cmocka_unit_test(marks_are_obeyed),

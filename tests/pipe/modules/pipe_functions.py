@@ -50,3 +50,24 @@ def not_a_list(items):
 def hang(items):
     time.sleep(1000)
     return items
+
+
+def note(items):
+    """What the context says, and a note for the stage behind."""
+    context = slither.context()
+    slither.session().noted = context.stage
+    return [[context.pipe, context.stage, context.metadata, list(context.stores), context.session,
+             slither.store("rates", store="prices").get("base")] for _ in items]
+
+
+def behind(items):
+    """What the stage before has left in the session of the run."""
+    context = slither.context()
+    return [item + [context.stage, context.session, slither.session().get("noted")] for item in items]
+
+
+def told(items):
+    """How often the session has been here."""
+    session = slither.session()
+    session.count = session.get("count", 0) + 1
+    return [session.id for _ in items]
