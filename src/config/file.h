@@ -55,7 +55,7 @@ struct sl_pipe_file {
     bool started;
     struct sl_pipe_pool *pools; /* as many as said.pools */
     uint32_t pool_count;
-    struct sl_store **stores; /* as many as said.stores */
+    struct sl_pipe_store *stores; /* as many as said.stores */
 };
 
 /* As sl_pipe_file_parse(). */

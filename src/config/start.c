@@ -110,13 +110,15 @@ static enum sl_code open_stores(struct starting *starting) {
         return no_memory(starting->error);
     }
     for (uint32_t i = 0; i < file->said.stores.count; i++) {
-        enum sl_code code = sl_store_create(starting->runtime, &said[i].options, &file->stores[i], starting->error);
+        enum sl_code code =
+            sl_store_create(starting->runtime, &said[i].options, &file->stores[i].store, starting->error);
+        file->stores[i].name = said[i].part.name;
         if (code != SL_OK) {
             return blame(starting, &said[i].part, "path", starting->error);
         }
         const struct sl__table_part *tables = said[i].tables.items;
         for (uint32_t j = 0; j < said[i].tables.count; j++) {
-            code = open_table(starting, &said[i], &tables[j], file->stores[i]);
+            code = open_table(starting, &said[i], &tables[j], file->stores[i].store);
             if (code != SL_OK) {
                 return code;
             }
@@ -361,7 +363,7 @@ static void stop_all(struct sl_pipe_file *file, uint32_t timeout_ms) {
     }
     finish_plugins(file);
     for (uint32_t i = 0; i < file->said.stores.count && file->stores != NULL; i++) {
-        sl_store_destroy(file->stores[i]);
+        sl_store_destroy(file->stores[i].store);
     }
     free(file->pools);
     free(file->stores);

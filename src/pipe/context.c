@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Context: what handlers see of the run that they work in, native ones as a struct and Python as a value. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -32,7 +33,9 @@ static enum sl_code find_session(struct sl__stage_run *stage, uint32_t pool, str
     }
     if (run->sessions[pool] == NULL) {
         struct sl_session_options options = SL_SESSION_OPTIONS_INIT;
-        options.name = run->pipe->name;
+        char name[SL_SESSION_NAME_MAX + 1];
+        snprintf(name, sizeof name, "%s", run->pipe->name);
+        options.name = name;
         options.affinity = SL_AFFINITY_SPREAD; /* as a dispatch without a session has it: on all workers */
         enum sl_code code = sl_session_open(run->options.pools[pool].pool, &options, &run->sessions[pool], error);
         if (code != SL_OK) {
