@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import pathlib
 import pty
 import re
 import select
@@ -341,6 +342,19 @@ class Files(PipeTest):
             self.status(result, 3)
             self.assertIn("cannot be imported today", result.err)
             self.assertEqual(result.out, b"")
+
+    def test_the_files_in_the_documents_are_well(self):
+        root = pathlib.Path(__file__).parents[2]
+        count = 0
+        for document in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
+            for text in re.findall(r"^```yaml\n(pipe: .*?)^```$", document.read_text(), re.M | re.S):
+                with self.subTest(f"{document.name}: {text.splitlines()[0]}"):
+                    if "load:" in text or "plugin:" in text:
+                        continue # it needs files that are not there
+                    (self.folder / "p.yaml").write_text(text)
+                    self.status(self.run_pipe("--check", "p.yaml"), 0)
+                    count += 1
+        self.assertGreaterEqual(count, 2)
 
     def test_a_file_anywhere_is_read_from_anywhere(self):
         """Relative paths of a pipe begin where its file is."""
