@@ -167,6 +167,25 @@ class Server:
         self.manager.shutdown()
 
 
+class Queue:
+    """A queue in the server process of a multiprocessing manager; a process of its own fills it."""
+
+    def __init__(self):
+        from multiprocessing import Manager
+        self.manager = Manager()
+        self.queue = self.manager.Queue(256)
+
+    def close(self):
+        self.manager.shutdown()
+
+
+def fill(queue, count):
+    import objects
+    for item in objects.items(count):
+        queue.put(item)
+    queue.put(None)
+
+
 def meet(barrier_seconds):
     """Keeps a worker busy, so that the executor has to start another one for the next call."""
     import os
@@ -362,6 +381,34 @@ class ViewCall:
         return self.measure(self.count)
 
 
+class StreamItems:
+    """The items of a generator in another process, one by one, and never more than 256 ahead."""
+
+    def __init__(self, peer, divisor):
+        self.peer = peer()
+        self.count = max(1, 5000 // divisor)
+        self.measure(max(1, CALLS_WARM // divisor))
+
+    def measure(self, count):
+        from multiprocessing import Process
+        producer = Process(target=fill, args=(self.peer.queue, count))
+        producer.start()
+        index = 0
+        item = self.peer.queue.get()
+        start = time.perf_counter_ns()  # not the start of the process
+        while item is not None:
+            if item["id"] != index:
+                raise SystemExit(f"wrong item: {item!r}")
+            index += 1
+            item = self.peer.queue.get()
+        seconds = (time.perf_counter_ns() - start) / 1e9
+        producer.join()
+        return [index / seconds]
+
+    def round(self):
+        return self.measure(self.count)
+
+
 class LearnerStart:
     """Until all workers have done their imports: it starts one for each call that finds no idle one."""
 
@@ -410,9 +457,9 @@ class Recovery:
 KINDS = {
     "call_rtt": Calls, "pool_start": Start, "map_small": Map, "map_large_batch": LargeMap, "bytes_1mib": Bytes,
     "array_64mib": Array, "array_64mib_shm": SharedArray, "stream_peak": Peak, "crash_recovery": Recovery,
-    "pool_start_8_sklearn": LearnerStart, "view_call": ViewCall, "pipe_chain": Chain,
+    "pool_start_8_sklearn": LearnerStart, "view_call": ViewCall, "stream_items": StreamItems, "pipe_chain": Chain,
 }
-PEERS = {"learner": Learner, "executor": Executor, "pool": Pool, "joblib": Joblib, "mpire": Mpire, "server": Server}
+PEERS = {"learner": Learner, "executor": Executor, "pool": Pool, "joblib": Joblib, "mpire": Mpire, "server": Server, "queue": Queue}
 
 
 def main():

@@ -170,18 +170,18 @@ class Iteration:
         return [over, values]
 
     def gather(self, values, count):
-        step = self.iterator.__next__
+        """Whether there are no more."""
+        append = values.append
         until = monotonic() + CHUNK_SECONDS
         room = CHUNK_BYTES
-        while True:
-            try:
-                value = step()
-            except StopIteration:
-                return True
-            values.append(value)
-            room -= weight(value)
-            if len(values) >= count or room <= 0 or monotonic() > until:
+        for value in self.iterator:
+            append(value)
+            count -= 1
+            if type(value) not in LIGHT:
+                room -= weight(value)
+            if count == 0 or room <= 0 or monotonic() > until:
                 return False
+        return True
 
     def close(self):
         iterator, self.iterator = self.iterator, None
@@ -210,8 +210,9 @@ class AsyncIteration(Iteration):
             except StopAsyncIteration:
                 return True
             values.append(value)
-            room -= weight(value)
-            if len(values) >= count or room <= 0 or monotonic() > until:
+            if type(value) not in LIGHT:
+                room -= weight(value)
+            if len(values) == count or room <= 0 or monotonic() > until:
                 return False
 
     def close(self):
@@ -225,10 +226,8 @@ async def closed(iterator):
 
 
 def weight(value):
-    kind = type(value)
-    if kind in LIGHT:
-        return 0
-    if kind is str or kind is bytes:
+    """About how many bytes it takes, where that may be many and is known."""
+    if isinstance(value, (str, bytes)):
         return len(value)
     size = getattr(value, "nbytes", 0)
     return size if isinstance(size, int) else 0
