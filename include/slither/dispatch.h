@@ -266,7 +266,7 @@ struct sl_dispatch_options {
      */
     struct sl_session *session;
     enum sl_affinity affinity; /**< of this run; default SL_AFFINITY_DEFAULT: that of the session */
-    /** what slither.context() gives in the function; at most SL_CONTEXT_MAX bytes; no value (default): None. Copied */
+    /** slither.context().value in the function; at most SL_CONTEXT_MAX bytes; no value (default): None. Copied */
     struct sl_value context;
     /** results that cannot travel become refs of the session, leaf by leaf, instead of not_serializable; default false */
     bool refs;

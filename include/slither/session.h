@@ -4,7 +4,7 @@
  *
  * A session is a name for state that Python code keeps between calls: in a worker `slither.session()` is a namespace that lives as long as the
  * session, and objects that cannot travel stay there as refs. When the session ends, however it ends, its close hooks run, the namespace is
- * dropped, and its refs are lost.
+ * dropped, its refs are lost, and its views and watches go.
  *
  *     struct sl_session *session = NULL;
  *     sl_session_open(pool, NULL, &session, &error);
@@ -87,7 +87,7 @@ struct sl_session_options {
     }
 
 /**
- * Opens a session of a pool. `options` may be NULL. Any thread, callbacks included; sends nothing. The session may be used by several threads at
+ * Opens a session of a pool. `options` may be NULL. Any thread, callbacks included but not that of the log; sends nothing. The session may be used by several threads at
  * once; it may outlive the pool and the runtime, and says then that they are gone.
  * Errors: limit_exceeded (session_max of the pool), invalid_argument, not_found (no process owner_pid), closed (the pool is being destroyed),
  * unsupported (in a forked child), out_of_memory, system.
@@ -133,6 +133,23 @@ struct sl_session_info {
 
 /** What is known about it now. Any thread. */
 SL_API void sl_session_info(struct sl_session *session, struct sl_session_info *info);
+
+/**
+ * Registers a view (view.h) that only the calls of this session see, before a global one of the same name. It is called no more once the session
+ * has ended. Its context may be released after sl_session_close(), or after sl_view_unregister(), which may be called before that. `view` may be
+ * NULL. Any thread. Errors: session_lost, limit_exceeded (SL_SESSION_VIEW_MAX), those of sl_view_register().
+ */
+SL_API SL_MUST_CHECK enum sl_code sl_session_view(struct sl_session *session, const struct sl_view_options *options,
+                                                  struct sl_view **view, struct sl_error *error);
+
+/**
+ * A watch of a store (store.h) that ends with the session: its function is called no more then, and sl_watch_next() returns closed. The memory is
+ * released by sl_watch_destroy() before sl_session_close(), or by the latter; the store must outlive the watch. Errors: session_lost, those of
+ * sl_watch_create().
+ */
+SL_API SL_MUST_CHECK enum sl_code sl_session_watch(struct sl_session *session, struct sl_store *store,
+                                                   const struct sl_watch_options *options, struct sl_watch **watch,
+                                                   struct sl_error *error);
 
 SL_END_DECLS
 

@@ -38,6 +38,8 @@ struct sl_view_call {
     struct sl_value positional; /**< list of the arguments without a keyword; no value in call_many */
     struct sl_value keywords;   /**< map of those with one; no value in call_many */
     struct sl_value keys;       /**< list; no value in call */
+    /** id of the session that the calling code works for, as the worker says; 0: none. See session.h */
+    uint64_t session;
 };
 
 /**

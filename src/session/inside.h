@@ -114,7 +114,6 @@ struct sl_session {
     uint8_t *checkpoint; /* an encoded value */
     size_t checkpoint_size;
     uint64_t checkpoint_ns;
-    char *checkpoint_hook; /* what restores it, for Python */
 
     struct sl__deadline deadline;
     uint64_t open_ns, renew_ns, use_ns;
@@ -124,7 +123,7 @@ struct sl_session {
     struct sl__owner_thread *thread;
 
     struct sl__view_scope *scope; /* its views, or NULL */
-    struct sl__list watches;      /* struct sl__watch_scope, of the room store */
+    struct sl__list watches;      /* struct sl__session_watch */
 };
 
 struct sl__sessions {
@@ -168,7 +167,8 @@ struct sl__house {
     _Atomic uint64_t last_id;
     pthread_mutex_t lock;
     struct sl__list sessions; /* by house_link */
-    bool registered;          /* the reserved views */
+    pthread_mutex_t register_lock;
+    _Atomic uint32_t registered; /* of the reserved views, in their order */
 };
 
 /* sessions.c */
@@ -211,7 +211,7 @@ void sl__session_settle(struct sl_session *session);
 bool sl__session_usable(const struct sl_session *session);
 /* `*home` replaces session->home; may be NULL. */
 void sl__session_set_home(struct sl_session *session, struct sl__home *home);
-/* Ends a session, unless it has ended. The caller unregisters its views (sl__session_close_scope) without the lock. */
+/* Ends a session, unless it has ended. */
 void sl__session_end_with(struct sl_session *session, enum sl__end end);
 /* Loop thread: ends those whose time is up. Returns when the next is, at the earliest; UINT64_MAX: never. */
 uint64_t sl__sessions_expire(struct sl__sessions *sessions, uint64_t now_ns);
@@ -221,6 +221,15 @@ void sl__session_schedule(struct sl_session *session);
 enum sl_code sl__session_refuse(const struct sl_session *session, struct sl_error *error);
 /* Why it is not open. */
 void sl__session_reason(const struct sl_session *session, char *text, size_t size);
+
+/* belongings.c: views and watches */
+/* With the lock: the session has ended. */
+void sl__belongings_end(struct sl_session *session);
+/* Without the lock: the handle goes. */
+void sl__belongings_destroy(struct sl_session *session);
+
+/* reserved.c */
+enum sl_code sl__reserved_register(struct sl__house *house, struct sl_error *error);
 
 /* owner.c */
 /* Without the lock: finds or opens the process. */

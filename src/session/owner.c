@@ -267,6 +267,7 @@ static void destroy_house(struct sl__annex *annex) {
         free_record(record);
     }
     unref_key(house->key);
+    pthread_mutex_destroy(&house->register_lock);
     pthread_mutex_destroy(&house->lock);
     free(house);
 }
@@ -290,6 +291,7 @@ static enum sl_code make_house(struct sl_runtime *runtime, struct sl__house **ou
     house->runtime = runtime;
     house->key = key;
     pthread_mutex_init(&house->lock, NULL);
+    pthread_mutex_init(&house->register_lock, NULL);
     sl__list_init(&house->sessions);
     *out = house;
     return SL_OK;

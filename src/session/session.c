@@ -70,7 +70,6 @@ static enum sl_code take_options(const struct sl_session_options *given, struct 
 static void free_session(struct sl_session *session) {
     SL_ASSERT(session->stakes == NULL && session->runs == 0);
     free(session->checkpoint);
-    free(session->checkpoint_hook);
     free(session);
 }
 
@@ -116,6 +115,9 @@ enum sl_code sl_session_open(struct sl_pool *pool, const struct sl_session_optio
     enum sl_code code = take_options(given, &options, error);
     if (code == SL_OK) {
         code = sl__sessions_of(pool, &sessions, error);
+    }
+    if (code == SL_OK) {
+        code = sl__reserved_register(sessions->house, error);
     }
     if (code != SL_OK) {
         return code;
@@ -177,6 +179,7 @@ void sl_session_close(struct sl_session *session) {
     /* A home is kept for words that nobody will read any more. */
     sl__session_set_home(session, NULL);
     pthread_mutex_unlock(&sessions->lock);
+    sl__belongings_destroy(session);
     sl__session_unref(session);
 }
 

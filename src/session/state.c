@@ -142,9 +142,8 @@ void sl__session_end_with(struct sl_session *session, enum sl__end end) {
     lift_gone(session);
     sl__stakes_drop(sessions, &session->stakes);
     free(session->checkpoint);
-    free(session->checkpoint_hook);
     session->checkpoint = NULL;
-    session->checkpoint_hook = NULL;
+    sl__belongings_end(session);
     sl__owner_leave(session);
     if (session->runs > 0) {
         sl__sessions_ring(sessions); /* who waits for its worker waits in vain */

@@ -207,6 +207,9 @@ struct sl_watch {
     struct sl_writer key; /* of the change that was given out last */
     sl_change_fn *function;
     void *context;
+    _Atomic bool ended;                                  /* with whom it was attached to */
+    void (*left)(void *context, struct sl_watch *watch); /* NULL: it is attached to nobody */
+    void *left_context;
 };
 /* The next change that is there already. again: none. */
 enum sl_code sl__watch_take(struct sl_watch *watch, struct sl_change *change, struct sl_error *error) SL_MUST_CHECK;

@@ -238,7 +238,8 @@ static void serve(struct sl_watch *watch) {
     struct sl_change change;
     /* At most what can be pending: others have their turn too. */
     for (uint32_t i = 0; i <= watch->changes.pending_max && !watch->dead; i++) {
-        if (sl__watch_take(watch, &change, NULL) != SL_OK) {
+        if (atomic_load_explicit(&watch->ended, memory_order_acquire) ||
+            sl__watch_take(watch, &change, NULL) != SL_OK) {
             return;
         }
         watch->function(watch->context, &change);

@@ -5,8 +5,11 @@
 
 #include "base/macros.h"
 #include "inside.h"
+#include "store/store.h"
 #include "sys/clock.h"
 #include "wire/writer.h"
+
+#define LOOK_MS 50 /* how often one that is attached looks whether it has ended */
 
 /* A table of another process's store may have been dropped and made again. */
 static void refresh_number(struct sl_watch *watch) {
@@ -54,6 +57,10 @@ enum sl_code sl__watch_take(struct sl_watch *watch, struct sl_change *change, st
     return SL_OK;
 }
 
+void sl__store_watch_end(struct sl_watch *watch) {
+    atomic_store_explicit(&watch->ended, true, memory_order_release);
+}
+
 void sl__watch_free(struct sl_watch *watch) {
     sl__changes_finish(&watch->changes);
     sl_writer_finish(&watch->key);
@@ -95,7 +102,8 @@ static enum sl_code take_options(struct sl_store *store, const struct sl_watch_o
     return sl__key_range(&bounds, range, error);
 }
 
-enum sl_code sl_watch_create(struct sl_store *store, const struct sl_watch_options *given, struct sl_watch **out,
+enum sl_code sl__store_watch(struct sl_store *store, const struct sl_watch_options *given,
+                             void (*left)(void *context, struct sl_watch *watch), void *context, struct sl_watch **out,
                              struct sl_error *error) {
     struct sl_watch_options options;
     struct sl__key_range range;
@@ -122,6 +130,8 @@ enum sl_code sl_watch_create(struct sl_store *store, const struct sl_watch_optio
     watch->table = options.table;
     watch->function = options.function;
     watch->context = options.context;
+    watch->left = left;
+    watch->left_context = context;
     sl_writer_init(&watch->key, NULL);
     refresh_number(watch);
     code = sl__changes_init(&watch->changes, store->reader->control, &range, options.pending_max,
@@ -135,6 +145,11 @@ enum sl_code sl_watch_create(struct sl_store *store, const struct sl_watch_optio
     }
     *out = watch;
     return SL_OK;
+}
+
+enum sl_code sl_watch_create(struct sl_store *store, const struct sl_watch_options *given, struct sl_watch **out,
+                             struct sl_error *error) {
+    return sl__store_watch(store, given, NULL, NULL, out, error);
 }
 
 enum sl_code sl_watch_next(struct sl_watch *watch, uint64_t timeout_ms, struct sl_change *given,
@@ -156,6 +171,9 @@ enum sl_code sl_watch_next(struct sl_watch *watch, uint64_t timeout_ms, struct s
     const struct sl__control *control = watch->store->reader->control;
     uint64_t deadline_ns = timeout_ms == UINT64_MAX ? 0 : sl__clock_deadline_ms(timeout_ms);
     for (;;) {
+        if (atomic_load_explicit(&watch->ended, memory_order_acquire)) {
+            return sl_error_set(error, SL_E_CLOSED, "the session of the watch has ended");
+        }
         uint32_t bell = atomic_load_explicit(&control->bell, memory_order_acquire);
         bool closed = atomic_load(&control->closed) != 0;
         code = sl__watch_take(watch, &change, error);
@@ -168,7 +186,12 @@ enum sl_code sl_watch_next(struct sl_watch *watch, uint64_t timeout_ms, struct s
         if (timeout_ms == 0 || sl__clock_passed(deadline_ns)) {
             return SL_E_TIMEOUT;
         }
-        sl__control_wait(control, bell, deadline_ns);
+        uint64_t until_ns = deadline_ns;
+        if (watch->left != NULL) { /* nobody rings when its session ends */
+            uint64_t look_ns = sl__clock_deadline_ms(LOOK_MS);
+            until_ns = until_ns == 0 ? look_ns : SL_MIN(until_ns, look_ns);
+        }
+        sl__control_wait(control, bell, until_ns);
     }
     if (code == SL_OK) {
         change.size = SL_MIN(given->size, sizeof(change));
@@ -180,6 +203,9 @@ enum sl_code sl_watch_next(struct sl_watch *watch, uint64_t timeout_ms, struct s
 void sl_watch_destroy(struct sl_watch *watch) {
     if (watch == NULL || sl__reader_foreign(watch->store->reader)) {
         return;
+    }
+    if (watch->left != NULL) {
+        watch->left(watch->left_context, watch);
     }
     if (watch->function == NULL || sl__service_remove_watch(watch->store, watch)) {
         sl__watch_free(watch);

@@ -87,6 +87,7 @@ static enum sl_code read_request(const uint8_t *packet, size_t size, const int *
     in->number = head.number;
     in->mode = (enum sl__call_mode)head.mode;
     in->timeout_ms = head.timeout_ms;
+    in->session = head.session;
     in->name = (const char *)packet + sizeof head;
     in->name_size = head.name_size;
     if (memchr(in->name, '\0', in->name_size) != NULL ||

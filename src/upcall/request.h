@@ -13,6 +13,7 @@ struct sl__request_in {
     uint64_t number;
     enum sl__call_mode mode;
     uint32_t timeout_ms;
+    uint64_t session;
     const char *name; /* in the packet; UTF-8, not NUL-terminated */
     size_t name_size;
     struct sl_value positional, keywords; /* of mode ONE: a list, a map */

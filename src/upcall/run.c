@@ -150,6 +150,7 @@ static enum sl_code run_view(struct sl__server *server, struct sl__call *call, s
         .positional = call->in.positional,
         .keywords = call->in.keywords,
         .keys = call->in.keys,
+        .session = call->in.session,
     };
     enum sl_code code;
     sl_writer_reset(&server->writer);

@@ -124,7 +124,10 @@ static void admit(struct sl__server *server, struct sl__port *port, struct sl__r
     bool runs = false;
     int number = 0;
     sl__error_init(&error);
-    call.view = sl__view_find(home, in->name, in->name_size);
+    call.view = sl__scope_find(home, port->config.owner, in->session, in->name, in->name_size);
+    if (call.view == NULL) {
+        call.view = sl__view_find(home, in->name, in->name_size);
+    }
     if (call.view == NULL) {
         outcome = SL__CALL_UNKNOWN;
         code = SL_E_NOT_FOUND;
@@ -447,6 +450,7 @@ static void destroy(struct sl__annex *annex) {
         free(view);
     }
     SL_ARRAY_FINISH(&home->views);
+    sl__scopes_finish(home);
     SL_ARRAY_FINISH(&home->ports);
     free_server(home->clerk);
     sl__close(&home->set);
@@ -468,6 +472,7 @@ static enum sl_code create(struct sl_runtime *runtime, struct sl__upcalls **out,
     home->idle_ms = SL__LISTENER_IDLE_MS;
     home->alone = sl__processor_affinity() < 2;
     home->set = home->stop = home->alarm = -1;
+    sl__list_init(&home->scope_list);
     sl__list_init(&home->running);
     sl__list_init(&home->waiting);
     enum sl_code code = sl__ready_create(&home->set, error);

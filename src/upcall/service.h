@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "base/list.h"
+#include "base/table.h"
 #include "lane/lane.h"
 #include "loop/loop.h"
 #include "loop/runtime.h"
@@ -31,10 +32,22 @@ struct sl_view {
     struct sl__upcalls *home;
     struct sl_view_options options; /* name: ours */
     size_t name_size;
-    uint32_t running; /* calls */
-    uint32_t pending; /* calls that run or wait: it stays as long */
-    bool removed;     /* not to be found any more */
-    bool orphaned;    /* whoever ends its last call frees it */
+    uint32_t running;             /* calls */
+    uint32_t pending;             /* calls that run or wait: it stays as long */
+    bool removed;                 /* not to be found any more */
+    bool orphaned;                /* whoever ends its last call frees it */
+    struct sl__view_scope *scope; /* not NULL: of a session */
+    struct sl__link scope_link;
+};
+
+struct sl__view_scope {
+    struct sl__link link;     /* in sl__upcalls.scope_list */
+    struct sl__upcalls *home; /* NULL: the runtime is gone */
+    const void *owner;
+    uint64_t session;
+    uint32_t view_max;
+    bool ended;
+    struct sl__list views;
 };
 
 struct sl__port {
@@ -99,6 +112,8 @@ struct sl__upcalls {
         struct sl_view **items; /* by name */
         size_t count, capacity;
     } views;
+    struct sl__table scopes;    /* by session; those that have not ended */
+    struct sl__list scope_list; /* all */
     struct {
         struct sl__port **items; /* by the low bits of their key; NULL: free */
         size_t count, capacity;
@@ -154,6 +169,15 @@ void sl__port_break(struct sl__port *port, const char *why);
 /* Without the lock. `head->size` bytes of payload; head->flags are filled in. */
 void sl__port_reply(struct sl__port *port, struct sl__server *server, struct sl__call_reply *head,
                     const uint8_t *payload);
+
+/* scope.c, with the lock held */
+/* NULL when there is none. */
+struct sl_view *sl__scope_find(struct sl__upcalls *home, const void *owner, uint64_t session, const char *name,
+                               size_t size);
+enum sl_code sl__scope_insert(struct sl__view_scope *scope, struct sl_view *view, struct sl_error *error);
+void sl__scope_remove(struct sl_view *view);
+/* No thread is left: their views go. */
+void sl__scopes_finish(struct sl__upcalls *home);
 
 /* view.c */
 /* With the lock held; NULL when there is none. */

@@ -120,6 +120,15 @@ static void free_view(struct sl_view *view) {
     free(view);
 }
 
+/* With the lock held: there is a thread that runs views. */
+static enum sl_code need_thread(struct sl__upcalls *home, struct sl_error *error) {
+    int number = 0;
+    if (home->threads == 0 && !sl__service_start_thread(home, &number)) {
+        return sl_error_set(error, SL_E_SYSTEM, "no thread could be started for views: %s", strerror(number));
+    }
+    return SL_OK;
+}
+
 /* With the lock held. */
 static enum sl_code insert(struct sl__upcalls *home, struct sl_view *view, struct sl_error *error) {
     bool taken;
@@ -135,9 +144,9 @@ static enum sl_code insert(struct sl__upcalls *home, struct sl_view *view, struc
     if (!SL_ARRAY_RESERVE(&home->views, 1)) {
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for view %s", view->options.name);
     }
-    int number = 0;
-    if (home->threads == 0 && !sl__service_start_thread(home, &number)) {
-        return sl_error_set(error, SL_E_SYSTEM, "no thread could be started for views: %s", strerror(number));
+    enum sl_code code = need_thread(home, error);
+    if (code != SL_OK) {
+        return code;
     }
     memmove(&home->views.items[place + 1], &home->views.items[place],
             (home->views.count - place) * sizeof home->views.items[0]);
@@ -146,8 +155,9 @@ static enum sl_code insert(struct sl__upcalls *home, struct sl_view *view, struc
     return SL_OK;
 }
 
-static enum sl_code enter(struct sl_runtime *runtime, const struct sl_view_options *given, bool reserved,
-                          struct sl_view **out, struct sl_error *error) {
+/* `scope` NULL: global. */
+static enum sl_code enter(struct sl_runtime *runtime, struct sl__view_scope *scope, const struct sl_view_options *given,
+                          bool reserved, struct sl_view **out, struct sl_error *error) {
     struct sl_view_options options = SL_VIEW_OPTIONS_INIT;
     struct sl__upcalls *home;
     if (runtime == NULL || given == NULL) {
@@ -178,7 +188,11 @@ static enum sl_code enter(struct sl_runtime *runtime, const struct sl_view_optio
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for view %s", options.name);
     }
     pthread_mutex_lock(&home->lock);
-    code = insert(home, view, error);
+    if (scope == NULL) {
+        code = insert(home, view, error);
+    } else if ((code = need_thread(home, error)) == SL_OK) {
+        code = sl__scope_insert(scope, view, error);
+    }
     pthread_mutex_unlock(&home->lock);
     if (code != SL_OK) {
         free_view(view);
@@ -193,12 +207,20 @@ static enum sl_code enter(struct sl_runtime *runtime, const struct sl_view_optio
 
 enum sl_code sl_view_register(struct sl_runtime *runtime, const struct sl_view_options *options, struct sl_view **view,
                               struct sl_error *error) {
-    return enter(runtime, options, false, view, error);
+    return enter(runtime, NULL, options, false, view, error);
 }
 
 enum sl_code sl__view_register(struct sl_runtime *runtime, const struct sl_view_options *options, struct sl_view **view,
                                struct sl_error *error) {
-    return enter(runtime, options, true, view, error);
+    return enter(runtime, NULL, options, true, view, error);
+}
+
+enum sl_code sl__view_scope_register(struct sl__view_scope *scope, const struct sl_view_options *options,
+                                     struct sl_view **view, struct sl_error *error) {
+    if (scope->home == NULL) {
+        return sl_error_set(error, SL_E_SESSION_LOST, "the runtime of the session is gone");
+    }
+    return enter(scope->home->runtime, scope, options, false, view, error);
 }
 
 /* ---- the end of a view ---------------------------------------------------------------------------------------------- */
@@ -234,11 +256,15 @@ void sl_view_unregister(struct sl_view *view) {
     struct sl__upcalls *home = view->home;
     bool inside = is_inside(view), found;
     pthread_mutex_lock(&home->lock);
-    size_t place = place_of(home, view->options.name, view->name_size, &found);
-    SL_ASSERT(found && home->views.items[place] == view);
-    home->views.count--;
-    memmove(&home->views.items[place], &home->views.items[place + 1],
-            (home->views.count - place) * sizeof home->views.items[0]);
+    if (view->scope != NULL) {
+        sl__scope_remove(view);
+    } else {
+        size_t place = place_of(home, view->options.name, view->name_size, &found);
+        SL_ASSERT(found && home->views.items[place] == view);
+        home->views.count--;
+        memmove(&home->views.items[place], &home->views.items[place + 1],
+                (home->views.count - place) * sizeof home->views.items[0]);
+    }
     view->removed = true;
     sl__service_turn_away(home, view);
     if (inside) {

@@ -11,7 +11,7 @@ void host_open(struct host *host, uint32_t workers, void (*change)(struct sl_poo
     struct sl_error error = SL_ERROR_INIT;
     struct sl_pool_options options = SL_POOL_OPTIONS_INIT;
     static const char *const path[] = {SL_TEST_MODULES, NULL};
-    static const char *const preload[] = {"session_functions", NULL};
+    static const char *const preload[] = {"session_functions", "session_moving", NULL};
     options.worker_count = workers;
     options.python = getenv("SLITHER_TEST_PYTHON");
     options.python_path = path;
@@ -65,7 +65,8 @@ enum sl_code call_in(const struct call *call, int64_t *result, struct sl_error *
     char name[96];
     struct sl_item item = {0};
     struct sl_writer writer;
-    snprintf(name, sizeof name, "session_functions:%s", call->function);
+    bool whole = strchr(call->function, ':') != NULL;
+    snprintf(name, sizeof name, "%s%s", whole ? "" : "session_functions:", call->function);
     options.function = name;
     options.mode = SL_CALL_EACH;
     options.session = call->session;

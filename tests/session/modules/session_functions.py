@@ -46,6 +46,11 @@ def count_where(item):
     return os.getpid()
 
 
+def count_here(item):
+    """count() and the worker in one number."""
+    return count(item) * 10000000 + os.getpid()
+
+
 def dies(item):
     ctypes.string_at(0)
 
@@ -90,3 +95,28 @@ def sessions_here(item):
     """How many sessions have state in this worker."""
     from slither import _native
     return _native.session_count() if hasattr(_native, "session_count") else -1
+
+
+def call_view(name):
+    """What a view of the host says, or -1 where there is none."""
+    try:
+        return slither.view(name)
+    except LookupError:
+        return -1
+
+
+def tell_when_closed_by_view(name):
+    session = slither.session()
+    session.name = name
+    slither.on_session_close(slither.view, name)
+    return session.id
+
+
+def report(count):
+    for i in range(count):
+        slither.progress(i + 1, count, "step %d" % (i + 1))
+    return count
+
+
+def context_is(item):
+    return slither.context().value

@@ -24,6 +24,13 @@ void sl__store_reader_died(struct sl_store *store);
 /** The same for all stores of a runtime. */
 void sl__store_readers_died(struct sl_runtime *runtime);
 
+/** As sl_watch_create, for somebody who may end: `left` is called by sl_watch_destroy, before the memory goes. */
+enum sl_code sl__store_watch(struct sl_store *store, const struct sl_watch_options *options,
+                             void (*left)(void *context, struct sl_watch *watch), void *context,
+                             struct sl_watch **watch, struct sl_error *error) SL_MUST_CHECK;
+/** Its function is called no more, and sl_watch_next says closed, within 50 ms where it waits. Any thread, never blocks. */
+void sl__store_watch_end(struct sl_watch *watch);
+
 /** Wall clock in nanoseconds that rows expire by, instead of the system's: for tests. Before the store is used. */
 void sl__store_set_clock(struct sl_store *store, uint64_t (*wall_ns)(void));
 

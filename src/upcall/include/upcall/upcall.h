@@ -23,6 +23,21 @@ enum sl_code sl__upcalls_of(struct sl_runtime *runtime, struct sl__upcalls **upc
 enum sl_code sl__view_register(struct sl_runtime *runtime, const struct sl_view_options *options, struct sl_view **view,
                                struct sl_error *error);
 
+/* ---- views of a session: for the room session --------------------------------------------------------------------- */
+
+struct sl__view_scope;
+
+/* For the calls of that session in workers of `owner` (the pool: only compared). Any thread. Errors: out_of_memory, those of sl__upcalls_of. */
+enum sl_code sl__view_scope_create(struct sl_runtime *runtime, const void *owner, uint64_t session, uint32_t view_max,
+                                   struct sl__view_scope **scope, struct sl_error *error);
+/* As sl_view_register; before a global view of that name. session_lost: the scope has ended. May wait for the loop thread. */
+enum sl_code sl__view_scope_register(struct sl__view_scope *scope, const struct sl_view_options *options,
+                                     struct sl_view **view, struct sl_error *error);
+/* No call of its views begins any more. Never blocks; any thread; twice is fine. */
+void sl__view_scope_end(struct sl__view_scope *scope);
+/* Ends it, and waits for those of its views that run, but for one that the caller is in. NULL is fine. */
+void sl__view_scope_destroy(struct sl__view_scope *scope);
+
 /* ---- ports: for the room worker ---------------------------------------------------------------------------------- */
 
 struct sl__port_config {
