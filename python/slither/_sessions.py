@@ -170,6 +170,11 @@ def close(session):
             log(session, "close hook %s" % described(function), reason)
         if _native.is_forked():
             return
+    end(session)
+
+
+def end(session):
+    """Called by the extension, too, for a session that could not be restored."""
     object.__setattr__(session, "__class__", EndedSession)
 
 

@@ -125,18 +125,17 @@ static int restore(struct sl__state *state, uint64_t id) {
     struct sl__session *session = sl__session_make(sessions, id);
     PyObject *face = session != NULL ? sl__session_face(session) : NULL;
     PyObject *done = face != NULL ? call_python("restore", face) : NULL;
-    Py_XDECREF(face);
-    if (SL_LIKELY(done != NULL)) {
-        Py_DECREF(done);
-        return 0;
-    }
-    if (session != NULL && !sl__life()->forked) { /* half of a state is none */
+    if (SL_UNLIKELY(done == NULL) && session != NULL && !sl__life()->forked) { /* half of a state is none */
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
+        if (face != NULL)
+            report(call_python("end", face), face);
         sl__session_free(sl__table_remove(&sessions->table, id));
         PyErr_Restore(type, value, traceback);
     }
-    return -1;
+    Py_XDECREF(face);
+    Py_XDECREF(done);
+    return done != NULL ? 0 : -1;
 }
 
 const struct sl__head *sl__session_batch_open(struct sl__state *state, const struct sl__request *request) {

@@ -312,15 +312,94 @@ def test_a_batch_that_fails_tells_of_state_too(module, worker, kind):
     assert not host.batch("m:forget", [1], options=of(6), kind=kind).state
 
 
+OBJECTS = """
+    import slither
+    class Thing:
+        made = 0
+        def __init__(self, name):
+            self.name = name
+            Thing.made += 1
+        def __del__(self):
+            print("gone", self.name, flush=True)
+            Thing.made -= 1
+            try:
+                slither.session()
+            except slither.Failure:
+                print("without session", self.name, flush=True)
+    things = {}
+    def make(names):
+        return [Thing(name) for name in names]
+    def keep(items):
+        slither.session().thing = Thing(items[0])
+        return [slither.session().thing for _ in items]
+    def names(items):
+        return [item.name for item in items]
+    def count(items):
+        return [Thing.made for _ in items]
+"""
+
+
+def test_objects_go_with_their_last_release(module, worker):
+    module(OBJECTS)
+    host = worker()
+    refs = of(7, refs=True)
+    reply = host.batch("m:make", ["a", "b"], options=refs)
+    assert reply.state and [ref.object for ref in reply.values] == [1, 2]
+    host.drop(refs=[(7, 1, 1)])
+    host.stdout.wait_for("without session a")
+    assert host.batch("m:names", [reply.values[1]], options=refs).values == ["b"]
+    lost = host.batch("m:names", [reply.values[0]], options=refs)
+    assert lost.code == "ref_lost" and "object 1 of session 7 has been released" in lost.details["message"]
+    host.drop(refs=[(7, 2, 1), (7, 99, 1), (8, 1, 1)])
+    host.stdout.wait_for("without session b")
+    assert not host.batch("m:count", [0], options=of(7)).state
+
+
+def test_an_object_that_has_travelled_twice_takes_two_releases(module, worker):
+    module(OBJECTS)
+    host = worker()
+    refs = of(7, refs=True)
+    one, two, three = host.batch("m:keep", ["a"] * 3, options=refs).values
+    assert one == two == three
+    host.drop(refs=[(7, one.object, 2)])
+    assert host.batch("m:names", [one], options=refs).values == ["a"]
+    host.drop(refs=[(7, one.object, 1)])
+    host.batch("m:make", ["b"], options=of(8, refs=True))
+    host.drop(8)
+    host.stdout.wait_for("without session b")
+    assert host.batch("m:names", [one], options=refs).code == "ref_lost", "the name of a released object is never used again"
+    assert host.batch("m:count", [0], options=of(7)).values == [1]
+    host.drop(7)
+    host.stdout.wait_for("without session a")
+
+
+def test_what_a_failed_reply_named_is_let_go_of(module, worker):
+    module(OBJECTS + """
+    def several(item):
+        return [Thing("%s%d" % (item, n)) for n in range(2)]
+    def short(items):
+        return [Thing("y")]
+    """)
+    host = worker()
+    assert host.batch("m:short", [1, 2], options=of(3, refs=True)).code == "bad_result"
+    host.stdout.wait_for("gone y")
+    good, bad = host.batch("m:several", ["p", "q"], kind=EACH, options=of(3, refs=True, ref_max=3)).values
+    assert [ref.type_name for ref in good] == ["m.Thing"] * 2 and bad.kind == "error" and "ref_max" in bad.text
+    host.stdout.wait_for("gone q0")
+    assert host.batch("m:count", [0], options=of(3)).values == [2]
+
+
 # ---- checkpoints --------------------------------------------------------------------------------------------------
 
 CHECKPOINTS = """
     import slither
+    held = []
     @slither.on_session_checkpoint(every=3)
     def save(session):
         return {"count": session.count, "by": slither.session().id} if "count" in session else None
     @slither.on_session_restore
     def load(session, value):
+        held.append(session)
         if value["count"] < 0:
             raise ValueError("a count of %d" % value["count"])
         session.count = value["count"]
@@ -335,6 +414,8 @@ CHECKPOINTS = """
         return [slither.checkpoint()]
     def look(items):
         return [dict(slither.session())]
+    def holding(items):
+        return [repr(session) for session in held]
 """
 
 
@@ -407,6 +488,8 @@ def test_a_restore_that_fails(module, worker, saved, says, shown):
     assert (reply.code, reply.state) == ("session_lost", False)
     assert reply.details["message"].startswith(says) and shown in reply.details["traceback"]
     assert host.batch("m:look", [0], options=of(9)).values == [{}], "half of a state is none"
+    if "in load" in shown:
+        assert host.batch("m:holding", [0], options=of(9)).values == ["<slither session 9: ended>"]
 
 
 def test_a_checkpoint_that_fails_is_logged(module, worker):
