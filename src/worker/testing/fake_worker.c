@@ -116,7 +116,8 @@ static int config_fds[8]; /* that came with the last message */
 static enum sl_code receive(struct sl_value *value) {
     static uint8_t bytes[SL__MESSAGE_MAX];
     size_t size, fd_count;
-    enum sl_code code = sl__packet_receive(SL__WORKER_FD, bytes, sizeof(bytes), &size, config_fds, 8, &fd_count, 0, NULL);
+    enum sl_code code =
+        sl__packet_receive(SL__WORKER_FD, bytes, sizeof(bytes), &size, config_fds, 8, &fd_count, 0, NULL);
     return code == SL_OK ? sl_value_check(bytes, size, NULL, value, NULL) : code;
 }
 
