@@ -118,6 +118,8 @@ enum sl_code sl__session_place(struct sl__session_use *use, uint32_t *worker, ui
         }
         if (session->users > 0) {
             *worker = session->worker;
+            /* Who waits there in order must not be sent elsewhere when those who are there have risen. */
+            session->bound = session->bound || is_strict(use->affinity);
         } else if (session->home != NULL) {
             *worker = session->home->worker;
             code = session->home->leaving ? SL_E_AGAIN : SL_OK;
