@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 ROWS = ["call_rtt", "call_rtt_floor", "call_rtt_pool", "map_small", "map_large_batch", "map_small_each", "bytes_1mib",
         "bytes_1mib_refilled", "bytes_1mib_copied", "stream_rss", "store_get_python", "store_put", "pool_start",
         "idle_cpu", "store_put_worker", "store_readers_2", "view_call", "callback_rtt", "ref_method_call",
-        "stream_items"]
+        "stream_items", "session_table", "session_open_close"]
 KEYS = ["name", "unit", "ours", "peer", "peer_name", "ratio"]
 MARKS = "text\n<!-- bench:begin all -->\nold\n<!-- bench:end -->\nmore\n"
 

@@ -42,6 +42,7 @@ extern const struct bench_row bench_store_rows[];
 extern const struct bench_row bench_view_rows[];
 extern const struct bench_row bench_pipe_rows[];
 extern const struct bench_row bench_object_rows[];
+extern const struct bench_row bench_session_rows[];
 
 /* Ends the program with a message. */
 _Noreturn void bench_die(const char *format, ...) SL_PRINTF(1, 2);

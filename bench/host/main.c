@@ -6,8 +6,8 @@
 #include <string.h>
 
 static const struct bench_row *const tables[] = {
-    bench_call_rows, bench_map_rows,   bench_buffer_rows, bench_memory_rows, bench_floor_rows,
-    bench_life_rows, bench_store_rows, bench_view_rows,   bench_pipe_rows,   bench_object_rows,
+    bench_call_rows,  bench_map_rows,  bench_buffer_rows, bench_memory_rows, bench_floor_rows,   bench_life_rows,
+    bench_store_rows, bench_view_rows, bench_pipe_rows,   bench_object_rows, bench_session_rows,
 };
 
 static const struct bench_row *find_row(const char *name) {
