@@ -336,7 +336,7 @@ static enum sl_code pull_item(void *context, struct sl_item *item, struct sl_err
     enum sl_code code = source.next(source.context, item, error);
     if (code == SL_OK) {
         positions_add(&run->positions, (struct position){input_line(run->input), input_position(run->input)});
-        if (run->pulled < run->options.trace_items) {
+        if (run->pulled < run->pipe_options.trace_items) {
             run->traced_lines[run->pulled] = item->id;
         }
         run->pulled++;
@@ -440,11 +440,10 @@ static bool open_all(struct run *run, char *problem, size_t size) {
     run->input = input_open(&input_options, problem, size);
     run->cut_bytes = calloc(count, sizeof(*run->cut_bytes));
     run->sinks = calloc(count, sizeof(*run->sinks));
-    run->traced_lines = calloc(options->trace_items + 1, sizeof(*run->traced_lines));
     if (run->input == NULL) {
         return false;
     }
-    if (run->cut_bytes == NULL || run->sinks == NULL || run->traced_lines == NULL) {
+    if (run->cut_bytes == NULL || run->sinks == NULL) {
         snprintf(problem, size, "out of memory");
         return false;
     }
@@ -487,14 +486,17 @@ static enum sl_code set_pipe_options(struct run *run) {
     run_outputs_sinks(&run->outputs, run->sinks);
     options->sinks = run->sinks;
     options->sink_count = run->outputs.count;
-    options->trace_items = (uint32_t)run->options.trace_items;
+    if (run->options.trace_items > 0) {
+        options->trace_items = (uint32_t)run->options.trace_items;
+    }
     options->failed = on_failed;
     options->failed_context = run;
     run->outputs.ordered = options->ordering == SL_ORDERING_PRESERVE;
     run->outputs.given = on_given;
     run->outputs.context = run;
     /* Between the count of what is finished and the look at a position the window may move on once. */
-    if (!positions_init(&run->positions, 2 * (uint64_t)options->in_flight_max + 1)) {
+    run->traced_lines = calloc(options->trace_items + 1, sizeof(*run->traced_lines));
+    if (run->traced_lines == NULL || !positions_init(&run->positions, 2 * (uint64_t)options->in_flight_max + 1)) {
         return sl_error_set(&run->error, SL_E_OUT_OF_MEMORY, "no memory for the places of %u items",
                             options->in_flight_max);
     }
@@ -598,9 +600,9 @@ static int run_opened(struct run *run) {
     report.error = run->error.code != SL_OK ? &run->error : NULL;
     write_report(run, &report);
     run_summary_print(&report);
-    if (run->options.trace_items > 0 && run->ran) {
-        run_trace_print(&run->report, run->traced_lines,
-                        run->pulled < run->options.trace_items ? run->pulled : run->options.trace_items);
+    if (run->pipe_options.trace_items > 0 && run->ran && !run->options.quiet) {
+        uint64_t traced = run->pipe_options.trace_items;
+        run_trace_print(&run->report, run->traced_lines, run->pulled < traced ? run->pulled : traced);
     }
     phases_clean(&run->phases, report.status);
     return report.status;

@@ -36,11 +36,11 @@ struct run_output {
     enum run_place place;
     struct part_file file;
     struct printer printer;
-    uint64_t bytes;       /* written, those of an earlier run that this one goes on from included */
-    uint64_t cut;         /* of them, before the item that is being given out */
-    uint64_t safe;        /* of them, at the last cut that is known to be written */
-    uint64_t item_count;  /* lines written */
-    uint64_t unprintable; /* items without a JSON form */
+    uint64_t bytes;               /* written, those of an earlier run that this one goes on from included */
+    uint64_t cut;                 /* of them, before the item that is being given out */
+    uint64_t safe;                /* of them, at the last cut that is known to be written */
+    uint64_t item_count;          /* lines written */
+    _Atomic uint64_t unprintable; /* items without a JSON form */
 };
 
 struct run_outputs {

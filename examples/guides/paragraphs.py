@@ -25,7 +25,7 @@ def comments_of(path):
 def items(root):
     for path in sorted(root.rglob("*.md")):
         name = str(path.relative_to(root))
-        if "build" in path.parts or any(part.startswith(".") for part in path.relative_to(root).parts):
+        if any(part == "build" or part.startswith(".") for part in path.relative_to(root).parts):
             continue
         guide = path.stem if path.parent == root / "docs" and path.stem in GUIDES else None
         for number, (line, text) in enumerate(paragraphs_of(path)):

@@ -378,6 +378,12 @@ class Watching(PipeTest):
         self.assertNotIn("line 3", result.err)
         self.assertEqual([hop["at"] for hop in self.report("r.json")["run"]["trace"]], ["prepare", "route", "fizz", "prepare"])
 
+    def test_a_trace_that_the_file_asks_for(self):
+        result = self.run_pipe(self.pipe(SPLIT + "options: {trace_items: 1}\n"), items=[{"n": 3}])
+        self.status(result, 0)
+        self.assertIn("slither: line 1\nslither:   prepare", result.err)
+        self.assertEqual(self.run_pipe("-q", self.pipe(SPLIT + "options: {trace_items: 1}\n"), items=[{"n": 3}]).err, "")
+
     def test_the_bar_has_the_stages(self):
         begun = self.fifo("begun")
         self.fifo("go_on")
