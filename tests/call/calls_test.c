@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- what they give ------------------------------------------------------------------------------------------------------ */
@@ -277,6 +278,27 @@ static void what_is_let_go_of_is_gone_in_python(void **state) {
     sl_session_close(session);
 }
 
+static void what_was_not_given_back_is_in_the_log(void **state) {
+    struct sl_session_options options = SL_SESSION_OPTIONS_INIT;
+    struct sl_session *session = NULL;
+    struct sl_session_info info = SL_SESSION_INFO_INIT;
+    char part[64];
+    (void)state;
+    options.name = "leaky";
+    assert_int_equal(sl_session_open(pool, &options, &session, NULL), SL_OK);
+    struct sl_object *first = make_object(session, "call_functions:Model", NULL);
+    struct sl_object *second = make_object(session, "call_functions:Model", NULL);
+    struct sl_object *third = make_object(session, "call_functions:Model", NULL);
+    sl_object_unref(second);
+    sl_session_info(session, &info);
+    assert_int_equal(info.ref_count, 2);
+    snprintf(part, sizeof part, "session %llu ('leaky') has ended", (unsigned long long)sl_session_id(session));
+    sl_session_close(session);
+    await_log(part, "the host held 2 refs");
+    sl_object_unref(first);
+    sl_object_unref(third);
+}
+
 static void a_session_of_its_own_ends_with_the_last_object(void **state) {
     struct sl_pool_stats stats = SL_POOL_STATS_INIT;
     (void)state;
@@ -361,6 +383,7 @@ int main(void) {
         TEST(a_dead_worker_is_named),
         TEST(a_session_has_a_limit),
         TEST(what_is_let_go_of_is_gone_in_python),
+        TEST(what_was_not_given_back_is_in_the_log),
         TEST(a_session_of_its_own_ends_with_the_last_object),
         TEST(it_may_call_the_host),
         TEST(the_context_of_a_call),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "host.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,38 @@ const struct sl_value none = {NULL, 0};
 
 static struct sl_writer writers[VALUES_MAX];
 static size_t writer_count;
+
+/* ---- the log ------------------------------------------------------------------------------------------------------------ */
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    char lines[16][512]; /* the last ones */
+    uint64_t count;
+} heard = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void hear(void *context, const struct sl_log_record *record) {
+    (void)context;
+    pthread_mutex_lock(&heard.lock);
+    snprintf(heard.lines[heard.count++ % 16], sizeof heard.lines[0], "%s", record->text);
+    pthread_cond_broadcast(&heard.changed);
+    pthread_mutex_unlock(&heard.lock);
+}
+
+void await_log(const char *part, const char *other) {
+    bool found = false;
+    pthread_mutex_lock(&heard.lock);
+    for (;;) {
+        for (size_t i = 0; i < 16 && !found; i++) {
+            found = strstr(heard.lines[i], part) != NULL && strstr(heard.lines[i], other) != NULL;
+        }
+        if (found) {
+            break;
+        }
+        pthread_cond_wait(&heard.changed, &heard.lock); /* the test's timeout is the bound */
+    }
+    pthread_mutex_unlock(&heard.lock);
+}
 
 /* ---- pools ------------------------------------------------------------------------------------------------------------- */
 
@@ -38,6 +71,7 @@ struct sl_pool *make_pool(uint32_t worker_count) {
 static int start(uint32_t worker_count) {
     struct sl_runtime_options options = SL_RUNTIME_OPTIONS_INIT;
     struct sl_error error = SL_ERROR_INIT;
+    options.log = hear;
     if (sl_runtime_create(&options, &runtime, &error) != SL_OK) {
         fail_msg("%s", error.message);
     }

@@ -41,6 +41,8 @@ struct sl_object *make_object(struct sl_session *session, const char *target, co
 /* Calls until the target gives `expected`; fails after a while. */
 void await_number(struct sl_session *session, const char *target, const char *args, int64_t expected);
 
+/* Waits for a line of the log that has both parts in it. */
+void await_log(const char *part, const char *other);
 uint64_t now_ms(void);
 /* Resident memory of this process, KiB. */
 uint64_t resident_kib(void);

@@ -253,6 +253,82 @@ static void drain(void) {
     unlink(mark);
 }
 
+/* ---- calls, objects, iterations ------------------------------------------------------------------------------------------- */
+
+struct ends {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint32_t count;
+};
+
+static void ended(void *context, enum sl_code code, struct sl_result *result, const struct sl_error *error) {
+    struct ends *ends = context;
+    (void)result;
+    assert_true(code == SL_OK || fault_has_come());
+    assert_true(code == SL_OK || error->message[0] != '\0');
+    pthread_mutex_lock(&ends->lock);
+    ends->count++;
+    pthread_cond_broadcast(&ends->changed);
+    pthread_mutex_unlock(&ends->lock);
+}
+
+static bool went_well(enum sl_code code, struct sl_error *error) {
+    if (code == SL_OK || code == SL_E_END) {
+        return true;
+    }
+    assert_true(fault_has_come());
+    expect_clear_error(code, error);
+    return false;
+}
+
+/* One of each, as far as the fault lets it come. */
+static void calls(void) {
+    static const struct sl_value none = {NULL, 0};
+    static const uint8_t number[] = {0x91, 0x05}; /* [5] */
+    const struct sl_value args = {number, sizeof number};
+    static struct ends ends = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    struct place place;
+    struct sl_error error = SL_ERROR_INIT;
+    struct sl_result result = SL_RESULT_INIT;
+    struct sl_object *object = NULL;
+    struct sl_iteration *iteration = NULL;
+    struct sl_value item;
+    uint64_t length = 0;
+    uint32_t submitted = 0;
+    ends.count = 0;
+    if (!open_place(&place, SL_TEMPLATE_AUTO)) {
+        return;
+    }
+    for (int i = 0; i < 3; i++) {
+        submitted +=
+            went_well(sl_call_async(place.pool, NULL, "builtins:range", args, none, ended, &ends, &error), &error);
+    }
+    if (went_well(sl_call(place.pool, NULL, "builtins:range", args, none, &result, &error), &error)) {
+        assert_int_equal(sl_object_take(&result, result.value, &object, &error), SL_OK);
+        sl_result_finish(&result);
+        if (went_well(sl_object_length(object, NULL, &length, &error), &error)) {
+            assert_int_equal(length, 5);
+        }
+        if (went_well(sl_object_iterate(object, NULL, &iteration, &error), &error)) {
+            enum sl_code code;
+            while ((code = sl_iteration_next(iteration, &item, &error)) == SL_OK) {
+            }
+            (void)went_well(code, &error);
+            sl_iteration_close(iteration);
+        }
+        sl_object_unref(object);
+    }
+    pthread_mutex_lock(&ends.lock);
+    while (ends.count < submitted) {
+        pthread_cond_wait(&ends.changed, &ends.lock);
+    }
+    pthread_mutex_unlock(&ends.lock);
+    sl_error_finish(&error);
+    call_once(&place);
+    close_place(&place);
+    assert_int_equal(ends.count, submitted);
+}
+
 /* ---- scripted workers: quick, so that more faults have their turn ----------------------------------------------------------- */
 
 static const char *template_script;
@@ -310,6 +386,11 @@ static void a_run_with_a_crash_and_workers_of_their_own(void **unused) {
     sweep("run, by exec", live_without_a_template, BUDGET_MS);
 }
 
+static void calls_and_objects(void **unused) {
+    (void)unused;
+    sweep("calls", calls, BUDGET_MS);
+}
+
 static void a_drain_under_load(void **unused) {
     (void)unused;
     sweep("drain", drain, BUDGET_MS);
@@ -329,6 +410,7 @@ int main(void) {
         cmocka_unit_test(a_restart_of_scripted_workers),
         cmocka_unit_test(a_run_with_a_crash_and_forked_workers),
         cmocka_unit_test(a_run_with_a_crash_and_workers_of_their_own),
+        cmocka_unit_test(calls_and_objects),
         cmocka_unit_test(a_drain_under_load),
     };
     return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
