@@ -32,7 +32,9 @@ struct command {
 
 extern const struct command call_command;
 extern const struct command completion_command;
+extern const struct command eval_command;
 extern const struct command help_command;
+extern const struct command shell_command;
 extern const struct command run_command;
 extern const struct command store_command;
 

@@ -9,7 +9,7 @@
 #include "status.h"
 
 const struct command *const commands[] = {
-    &call_command, &completion_command, &help_command, &run_command, &store_command,
+    &call_command, &completion_command, &eval_command, &help_command, &run_command, &shell_command, &store_command,
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common_options.h"
@@ -199,6 +200,33 @@ void console_progress(const struct progress *progress) {
         int size = snprintf(text, sizeof(text), "slither: %s\n", from);
         put(text, (size_t)size);
         console.next_line_ns = progress->elapsed_ns + LINE_INTERVAL_NS;
+    }
+    pthread_mutex_unlock(&console.mutex);
+}
+
+void console_status(const char *text) {
+    pthread_mutex_lock(&console.mutex);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    if (console.bar) {
+        /* In columns of ASCII: a text of other characters may be cut shorter than it need be, but never in the middle of one. */
+        size_t size = strlen(text), width = terminal_width() - 1;
+        size = size < width ? size : width;
+        size = size < sizeof(console.last) ? size : sizeof(console.last) - 1;
+        while (size > 0 && text[size] != '\0' && ((unsigned char)text[size] & 0xC0) == 0x80) {
+            size--;
+        }
+        for (size_t i = 0; i < size; i++) {
+            console.last[i] = (unsigned char)text[i] >= 0x20 && text[i] != 0x7f ? text[i] : ' ';
+        }
+        console.last[size] = '\0';
+        draw_bar();
+    } else if (console.lines && now_ns >= console.next_line_ns) {
+        char line[PROGRESS_TEXT_SIZE + 16];
+        int size = snprintf(line, sizeof(line), "slither: %.*s\n", PROGRESS_TEXT_SIZE, text);
+        put(line, (size_t)size < sizeof(line) ? (size_t)size : sizeof(line) - 1);
+        console.next_line_ns = now_ns + LINE_INTERVAL_NS;
     }
     pthread_mutex_unlock(&console.mutex);
 }

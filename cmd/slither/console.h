@@ -46,6 +46,8 @@ void console_show_host(bool show);
 
 bool console_wants_progress(void);
 void console_progress(const struct progress *progress);
+/* A text in the place of the bar; elsewhere, with PROGRESS_ON, a line a second. */
+void console_status(const char *text);
 /* Takes the bar away until it is drawn again, before something else is written to the same terminal. */
 void console_hide(void);
 
