@@ -237,7 +237,7 @@ def weight(value):
 
 def texts(value):
     """Name of its type and beginning of its repr, for a ref. No repr can make this fail, nor take long where Python could know before."""
-    return cut(_errors.type_name(value), TYPE_BYTES_MAX), cut(brief(value), REPR_BYTES_MAX)
+    return cut(_errors.type_name(value), TYPE_BYTES_MAX), cut(_errors.shown_message(brief(value)), REPR_BYTES_MAX)
 
 
 def brief(value):
@@ -252,5 +252,17 @@ def cut(text, size):
     return _errors.clean(text[:size]).encode("utf-8")[:size].decode("utf-8", "ignore")
 
 
-_brief = reprlib.Repr()
+class Brief(reprlib.Repr):
+    """Takes secrets out before it cuts: what stays of a value must not have lost its key."""
+
+    def repr_instance(self, value, level):
+        try:
+            text = repr(value)
+        except Exception:
+            return super().repr_instance(value, level)
+        text = _errors.shown_message(text)
+        return text if len(text) <= self.maxother else text[:self.maxother - 3] + "..."
+
+
+_brief = Brief()
 _brief.maxother = _brief.maxstring = _brief.maxlong = REPR_BYTES_MAX

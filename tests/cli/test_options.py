@@ -25,7 +25,7 @@ class Options(harness.CommandTest):
         for arguments in (("help",), ("--help",), ("-h",)):
             result = self.run_command(*arguments)
             self.status(result, 0)
-            for command in ("call", "help", "completion", "run", "store"):
+            for command in ("call", "help", "completion", "eval", "run", "shell", "store"):
                 self.assertIn(f"\n  {command} ", result.out.decode())
         for arguments in (("help", "call"), ("call", "--help"), ("call", "-h"), ("call", "m:f", "--each", "--help")):
             result = self.run_command(*arguments)
@@ -36,7 +36,7 @@ class Options(harness.CommandTest):
         self.status(self.run_command("completion", "--help"), 0)
 
     def test_help_fits(self):
-        for command in ("call", "run", "store"):
+        for command in ("call", "eval", "run", "shell", "store"):
             for line in self.run_command("help", command).out.decode().splitlines():
                 self.assertLessEqual(len(line), 116, line)
 
@@ -80,7 +80,7 @@ class Options(harness.CommandTest):
             self.status(self.run_command("help", stdout=full), 3)
 
     def test_manual_page_has_each_option(self):
-        for command in ("call", "run", "store"):
+        for command in ("call", "eval", "run", "shell", "store"):
             page = (MAN / f"slither-{command}.1").read_text()
             listed = dict(re.findall(r"^\.It Fl (?:\w , Fl )?-([a-z-]+)(?: Ar ([A-Z=|]+))?", page, re.M))
             self.assertEqual(listed, self.help_options(command))
@@ -92,7 +92,7 @@ class Options(harness.CommandTest):
         self.assertEqual(sorted(re.findall(r"^\.It Cm (\w+)", page, re.M)), sorted(commands))
 
     def test_manual_pages_agree_on_statuses(self):
-        for name in ("slither.1", "slither-call.1", "slither-run.1", "slither-store.1"):
+        for name in ("slither.1", "slither-call.1", "slither-eval.1", "slither-run.1", "slither-shell.1", "slither-store.1"):
             page = (MAN / name).read_text()
             section = page[page.index(".Sh EXIT STATUS"):].split("\n.Sh ", 2)[0]
             listed = [int(number) for number in re.findall(r"^\.It (\d+)", section, re.M)]

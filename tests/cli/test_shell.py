@@ -106,6 +106,7 @@ class Piped(harness.CommandTest):
         result = self.shell("cli_state:leak", "cli_state:Secret")
         self.assertNotIn("hunter2", result.err)
         self.assertIn("'password': '***'", result.err)
+        self.assertEqual(result.lines, ["$1: cli_state.Secret: Secret(password='***')"])
 
     def test_many_names(self):
         lines = [f"n{number} = {number}" for number in range(4096)] + ["one = 1", "$n4095", "drop n7", "one = 1", "$one"]
