@@ -49,35 +49,39 @@ struct sl__kept sl__kept_ref(struct sl__kept kept) {
     return kept;
 }
 
-void sl__arena_close(struct sl__arena *arena) {
-    if (arena->open != NULL) {
-        drop(arena->open, CHARGE - arena->given);
-        arena->open = NULL;
-        arena->given = 0;
+static void close_chunk(struct sl__open_chunk *open) {
+    if (open->chunk != NULL) {
+        drop(open->chunk, CHARGE - open->given);
+        *open = (struct sl__open_chunk){0};
     }
 }
 
-static bool reopen(struct sl__arena *arena, size_t size) {
-    sl__arena_close(arena);
-    arena->open = chunk_create(arena, size, CHARGE);
-    return arena->open != NULL;
+void sl__arena_close(struct sl__arena *arena) {
+    close_chunk(&arena->room);
+    close_chunk(&arena->reply);
+}
+
+static bool open_chunk(struct sl__arena *arena, struct sl__open_chunk *open, size_t size) {
+    close_chunk(open);
+    open->chunk = chunk_create(arena, size, CHARGE);
+    return open->chunk != NULL;
 }
 
 bool sl__arena_copy(struct sl__arena *arena, struct sl_value value, struct sl__kept *kept) {
-    struct sl__chunk *chunk = arena->open;
+    struct sl__open_chunk *room = &arena->room;
+    struct sl__chunk *chunk;
     if (value.size > arena->chunk_size / 4) {
         chunk = chunk_create(arena, value.size, 1);
         if (chunk == NULL) {
             return false;
         }
     } else {
-        if (chunk == NULL || chunk->reply != NULL || value.size > chunk->size - chunk->used) {
-            if (!reopen(arena, arena->chunk_size)) {
-                return false;
-            }
-            chunk = arena->open;
+        bool fits = room->chunk != NULL && value.size <= room->chunk->size - room->chunk->used;
+        if (!fits && !open_chunk(arena, room, arena->chunk_size)) {
+            return false;
         }
-        arena->given++;
+        chunk = room->chunk;
+        room->given++;
     }
     uint8_t *data = chunk->data + chunk->used;
     memcpy(data, value.data, value.size);
@@ -87,10 +91,10 @@ bool sl__arena_copy(struct sl__arena *arena, struct sl_value value, struct sl__k
 }
 
 bool sl__arena_open_reply(struct sl__arena *arena, struct sl__blob *reply) {
-    if (!reopen(arena, 0)) {
+    if (!open_chunk(arena, &arena->reply, 0)) {
         return false;
     }
-    arena->open->reply = sl__blob_ref(reply);
+    arena->reply.chunk->reply = sl__blob_ref(reply);
     atomic_fetch_add_explicit(arena->account, reply->size, memory_order_relaxed);
     return true;
 }

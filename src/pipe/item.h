@@ -40,13 +40,18 @@ struct sl__kept {
 };
 
 /*
- * The open chunk is charged with more references than it can have values; closing gives back those that no value got. So a value that is kept costs no
+ * A chunk that is open is charged with more references than it can have values; closing gives back those that no value got. So a value that is kept costs no
  * locked instruction, and one that is dropped costs one.
  */
+struct sl__open_chunk {
+    struct sl__chunk *chunk; /* or NULL */
+    uint64_t given;          /* references to it that values have */
+};
+
 struct sl__arena {
-    struct sl__chunk *open; /* or NULL */
-    uint64_t given;         /* references to it that values have */
-    size_t chunk_size;      /* larger values get a chunk of their own; 0: all do */
+    struct sl__open_chunk room;  /* for copies */
+    struct sl__open_chunk reply; /* the one that values were kept of last */
+    size_t chunk_size;           /* larger values get a chunk of their own; 0: all do */
     _Atomic uint64_t *account;
 };
 
@@ -56,11 +61,12 @@ bool sl__arena_open_reply(struct sl__arena *arena, struct sl__blob *reply);
 /* Keeps a value that lies in a reply, with the reply. False: no memory. */
 static inline bool sl__arena_hold(struct sl__arena *arena, struct sl__blob *reply, struct sl_value value,
                                   struct sl__kept *kept) {
-    if ((arena->open == NULL || arena->open->reply != reply) && !sl__arena_open_reply(arena, reply)) {
+    struct sl__open_chunk *open = &arena->reply;
+    if ((open->chunk == NULL || open->chunk->reply != reply) && !sl__arena_open_reply(arena, reply)) {
         return false;
     }
-    arena->given++;
-    *kept = (struct sl__kept){value.data, value.size, arena->open};
+    open->given++;
+    *kept = (struct sl__kept){value.data, value.size, open->chunk};
     return true;
 }
 /* What was kept lives on; the arena holds nothing any more. */

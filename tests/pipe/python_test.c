@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Pipes with Python stages: results, marks, cardinalities, deaths, pools that stages share, endings. */
+#include <sched.h>
+
 #include "host.h"
 
 #include <slither/pipe.h>
@@ -268,6 +270,130 @@ static void cancelling_ends_a_function_that_hangs(void **state) {
     job_close(&job);
 }
 
+/* ---- how far the reading goes ahead ------------------------------------------------------------------------------ */
+
+struct ahead {
+    struct numbers numbers;
+    _Atomic uint64_t asked; /* how often the source was */
+    _Atomic uint64_t landed;
+    uint64_t peak;       /* of what was asked for and has not landed */
+    uint64_t gate;       /* the first item lands only when so many were asked for; 0: at once */
+    uint64_t next, live; /* a live source: numbers that it has given, and those that it has so far */
+    uint64_t live_count; /* all that it will have */
+    _Atomic(struct sl_pipe_run *) run;
+};
+
+static enum sl_code next_asked(void *context, struct sl_item *item, struct sl_error *error) {
+    struct ahead *ahead = context;
+    atomic_fetch_add(&ahead->asked, 1);
+    struct sl_source source = numbers_source(&ahead->numbers);
+    return source.next(source.context, item, error);
+}
+
+static enum sl_code land_behind(void *context, const struct sl_pipe_outcome *outcome, struct sl_error *error) {
+    struct ahead *ahead = context;
+    (void)error;
+    uint64_t deadline_ms = now_ms() + 20000;
+    while (outcome->origin == 0 && atomic_load(&ahead->asked) < ahead->gate) { /* reading goes on meanwhile */
+        assert_true(now_ms() < deadline_ms);
+        sched_yield();
+    }
+    uint64_t behind = atomic_load(&ahead->asked) - atomic_fetch_add(&ahead->landed, 1);
+    ahead->peak = behind > ahead->peak ? behind : ahead->peak;
+    return SL_OK;
+}
+
+static void run_ahead(const struct sl_pipe_definition *definition, struct ahead *ahead, uint32_t in_flight_max) {
+    struct job job;
+    job_open(&job, definition, 2);
+    job.sink = (struct sl_pipe_sink){NULL, land_behind, ahead};
+    job.options.in_flight_max = in_flight_max;
+    if (sl_pipe_run(job.pipe, &job.options, (struct sl_source){next_asked, ahead}, &job.report, &job.error) != SL_OK) {
+        fail_msg("%s", job.error.message);
+    }
+    assert_int_equal(atomic_load(&ahead->landed), ahead->numbers.count);
+    job_close(&job);
+    numbers_finish(&ahead->numbers);
+}
+
+static void a_slow_sink_stops_the_reading(void **state) {
+    (void)state;
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("slow"),
+        .stages = SL_STAGES(SL_PYTHON("a", "pipe_functions:triple", .batch_size = 8, .max_in_flight = 2),
+                            SL_PYTHON("b", "pipe_functions:triple", .batch_size = 8, .max_in_flight = 2)),
+    };
+    /* The sink lets nothing go until the source was asked for all that may be under way. */
+    struct ahead ahead = {.numbers = {.count = 3000}, .gate = 300};
+    run_ahead(&definition, &ahead, 300);
+    assert_true(ahead.peak <= 300);
+}
+
+static void a_slow_last_stage_stops_the_reading(void **state) {
+    (void)state;
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("slow"),
+        .stages =
+            SL_STAGES(SL_PYTHON("a", "pipe_functions:triple", .batch_size = 8, .max_in_flight = 2),
+                      SL_PYTHON("b", "pipe_functions:slowly", .batch_size = 8, .max_in_flight = 2, .queue_max = 16)),
+    };
+    struct ahead ahead = {.numbers = {.count = 3000}};
+    run_ahead(&definition, &ahead, 16384);
+    /* 16 in the queue; before it and after it two batches that fly, those that may wait for an earlier one, and one that fills; and the one just asked for. */
+    assert_true(ahead.peak <= 16 + 2 * 8 * (2 + 16 + 1) + 1);
+}
+
+/* Ten at a time, and then no more until those have landed. */
+static enum sl_code next_live(void *context, struct sl_item *item, struct sl_error *error) {
+    struct ahead *ahead = context;
+    if (ahead->next == ahead->live && atomic_load(&ahead->landed) == ahead->live && ahead->live < ahead->live_count) {
+        ahead->live += 10;
+    }
+    if (ahead->next == ahead->live_count) {
+        return SL_E_END;
+    }
+    if (ahead->next == ahead->live) {
+        atomic_fetch_add(&ahead->asked, 1);
+        return SL_E_AGAIN;
+    }
+    ahead->next++;
+    struct sl_source source = numbers_source(&ahead->numbers);
+    return source.next(source.context, item, error);
+}
+
+static enum sl_code land_live(void *context, const struct sl_pipe_outcome *outcome, struct sl_error *error) {
+    struct ahead *ahead = context;
+    (void)outcome;
+    (void)error;
+    if (atomic_fetch_add(&ahead->landed, 1) % 10 == 9) {
+        sl_pipe_wake(atomic_load(&ahead->run)); /* the source has something again */
+    }
+    return SL_OK;
+}
+
+static void a_live_source_is_asked_when_it_is_woken(void **state) {
+    (void)state;
+    const struct sl_pipe_definition definition = {
+        SL_PIPE("live"),
+        .stages = SL_STAGES(SL_PYTHON("a", "pipe_functions:triple", .batch_size = 4, .max_delay_ms = 1),
+                            SL_PYTHON("b", "pipe_functions:triple", .batch_size = 4, .max_delay_ms = 1)),
+    };
+    struct ahead ahead = {.numbers = {.count = 500}, .live_count = 500};
+    struct job job;
+    struct sl_pipe_run *run = NULL;
+    job_open(&job, &definition, 2);
+    job.sink = (struct sl_pipe_sink){NULL, land_live, &ahead};
+    assert_int_equal(sl_pipe_start(job.pipe, &job.options, &run, &job.error), SL_OK);
+    atomic_store(&ahead.run, run);
+    assert_int_equal(sl_pipe_feed(run, (struct sl_source){next_live, &ahead}, &job.error), SL_OK);
+    assert_int_equal(sl_pipe_finish(run, 0, &job.report, &job.error), SL_OK);
+    assert_int_equal(atomic_load(&ahead.landed), 500);
+    /* Not in a circle: when it is woken, when a batch comes back or has waited long enough, and so on. */
+    assert_true(atomic_load(&ahead.asked) <= 50 * 40);
+    job_close(&job);
+    numbers_finish(&ahead.numbers);
+}
+
 static void a_pool_that_is_missing_is_named(void **state) {
     (void)state;
     const struct sl_pipe_definition definition = {
@@ -456,6 +582,9 @@ int main(void) {
         cmocka_unit_test(results_of_the_wrong_shape_are_named),
         cmocka_unit_test(one_poison_item_costs_itself),
         cmocka_unit_test(cancelling_ends_a_function_that_hangs),
+        cmocka_unit_test(a_slow_sink_stops_the_reading),
+        cmocka_unit_test(a_slow_last_stage_stops_the_reading),
+        cmocka_unit_test(a_live_source_is_asked_when_it_is_woken),
         cmocka_unit_test(a_pool_that_is_missing_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -71,3 +71,54 @@ def told(items):
     session = slither.session()
     session.count = session.get("count", 0) + 1
     return [session.id for _ in items]
+
+
+def same(items):
+    return items
+
+
+def twice_thirds(items):
+    return [[x, x] if x % 3 == 0 else [x] for x in items]
+
+
+def slowly(items):
+    time.sleep(0.001)
+    return items
+
+
+def chance(items, salt):
+    """Hands on what it gets; what goes wrong depends on the number."""
+    results = []
+    for x in items:
+        lot = ((x + 1) * 2654435761 * salt >> 9) % 150
+        if lot == 0:
+            raise ValueError("not %d" % x)
+        if lot == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if lot == 2 and x % 4 == 0:
+            time.sleep(1000)
+        if lot == 3:
+            endless = []
+            endless.append(endless)
+            results.append(endless)
+        elif lot == 4:
+            results.append(slither.skip("dull"))
+        elif lot == 5:
+            results.append(slither.error("bad %d" % x))
+        elif lot == 6:
+            results.append(slither.route("dead", x))
+        else:
+            results.append(x)
+    return results
+
+
+def chance_a(items):
+    return chance(items, 1)
+
+
+def chance_b(items):
+    return chance(items, 2)
+
+
+def chance_c(items):
+    return chance(items, 3)
