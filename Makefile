@@ -7,7 +7,7 @@ help:
 	@echo "make run      set up, build, and run the main job on real input"
 	@echo "make check    set up, build with every compiler and sanitizer, run all tests"
 	@echo "make bench    set up, build, and compare with other ways to run Python in parallel"
-	@echo "make soak     set up, build, and let workers die for SOAK_SECONDS (300): memory and descriptors must stay flat"
+	@echo "make soak     set up, build, run 5 M items through pipes, and let workers die for SOAK_SECONDS (300): the host must stay flat"
 	@echo "make fault-sweep  set up, build, and fail every system call of the host in turn: takes minutes"
 	@echo "make format   format the C sources"
 	@echo "make install  build and install; PREFIX (default /usr/local) and DESTDIR are heeded"
