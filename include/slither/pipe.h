@@ -248,11 +248,11 @@ struct sl_pipe_options {
     uint32_t pool_count;
     const struct sl_pipe_sink *sinks; /**< outputs without a sink are counted only */
     uint32_t sink_count;
-    enum sl_ordering ordering;    /**< over all outputs: in the order of the source, or as they come */
-    uint32_t in_flight_max;       /**< items of the source under way, 1..1048576; default 16384 */
+    enum sl_ordering ordering; /**< over all outputs: in the order of the source, or as they come */
+    uint32_t in_flight_max;    /**< items of the source under way, 1..1048576; default 16384 */
     /** memory of all values under way, a worker's reply whole as long as one of its results is; default 256 MiB; one item may pass it */
     uint64_t in_flight_bytes_max;
-    uint32_t trace_items;         /**< the first so many items of the source are traced; 0..4096; default 0 */
+    uint32_t trace_items; /**< the first so many items of the source are traced; 0..4096; default 0 */
     struct sl_value
         metadata; /**< shown to the handlers, of Python stages within SL_CONTEXT_MAX; borrowed while the run lasts */
     /**
