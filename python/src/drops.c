@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Drops: what the host says that nobody needs any more. The thread that watches the host queues the messages, without the GIL, whatever
- * Python is doing; the serve loop works them off between two batches, one message at a time.
+ * Python is doing; the serve loop works them off between two batches, one message at a time. Batches that the host had published before it sent
+ * a message still find what that message is about.
  *
  * The queue is bounded. When it is full, the watcher reads nothing more from its socket, so that the host has to keep what it wants to
  * say: nothing is lost.
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "base/macros.h"
+#include "lane/backlog.h"
 #include "wire/token.h"
 
 #define PENDING_BYTES_MAX ((size_t)16 << 20)
@@ -21,6 +23,7 @@
 
 struct drop {
     struct drop *next;
+    uint32_t due; /* when so many requests have been taken */
     size_t sessions_size, refs_size;
     uint8_t bytes[]; /* the sessions, then the refs */
 };
@@ -52,7 +55,8 @@ bool sl__drops_put(struct sl_value message) {
     struct drop *drop = malloc(sizeof *drop + sessions_size + refs_size);
     if (drop == NULL)
         return false;
-    *drop = (struct drop){.sessions_size = sessions_size, .refs_size = refs_size};
+    *drop = (struct drop){
+        .due = sl__lane_published(sl__life()->lane), .sessions_size = sessions_size, .refs_size = refs_size};
     if (sessions_size > 0)
         memcpy(drop->bytes, sessions, sessions_size);
     if (refs_size > 0)
@@ -76,9 +80,15 @@ bool sl__drops_put(struct sl_value message) {
     return true;
 }
 
-static struct drop *take(void) {
+/* The first message, when it is due or `early`. */
+static struct drop *take(bool early) {
+    uint32_t taken = sl__lane_taken(sl__life()->lane);
     pthread_mutex_lock(&queue.lock);
     struct drop *drop = queue.first;
+    if (drop != NULL && !early && (int32_t)(taken - drop->due) < 0) {
+        pthread_mutex_unlock(&queue.lock);
+        return NULL;
+    }
     if (drop != NULL) {
         queue.first = drop->next;
         queue.bytes -= drop->sessions_size + drop->refs_size;
@@ -91,8 +101,8 @@ static struct drop *take(void) {
     return drop;
 }
 
-void sl__drops_run(struct sl__state *state) {
-    struct drop *drop = take();
+void sl__drops_run(struct sl__state *state, bool early) {
+    struct drop *drop = take(early);
     if (drop == NULL)
         return;
     const struct sl__life *life = sl__life();

@@ -468,7 +468,7 @@ static int serve(struct server *server) {
     sl__sessions_start(server->state);
     while (atomic_load_explicit(&life->stop, memory_order_acquire) == 0) {
         if (SL_UNLIKELY(atomic_load_explicit(&life->drops_pending, memory_order_acquire) != 0)) {
-            sl__drops_run(server->state);
+            sl__drops_run(server->state, false);
             if (leave_forked(0) < 0)
                 return -1;
         }
@@ -495,7 +495,7 @@ static int serve(struct server *server) {
         }
     }
     while (atomic_load_explicit(&life->drops_pending, memory_order_acquire) != 0 && !life->forked)
-        sl__drops_run(server->state); /* what has ended is not to be checkpointed */
+        sl__drops_run(server->state, true); /* what has ended is not to be checkpointed */
     sl__sessions_stop(server->state);
     return leave_forked(0);
 }

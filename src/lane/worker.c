@@ -13,6 +13,7 @@
 #include "base/checked.h"
 #include "doorbell.h"
 #include "end.h"
+#include "lane/backlog.h"
 #include "note.h"
 #include "sys/descriptor.h"
 #include "sys/memory_file.h"
@@ -222,6 +223,14 @@ static enum sl_code find_payload(struct sl__lane *lane, const struct sl__slot *s
         file->populated = (size_t)slot->size;
     }
     return SL_OK;
+}
+
+uint32_t sl__lane_published(const struct sl__lane *lane) {
+    return sl__doorbell_tail(&lane->peer);
+}
+
+uint32_t sl__lane_taken(const struct sl__lane *lane) {
+    return lane->taken;
 }
 
 enum sl_code sl__lane_take(struct sl__lane *lane, struct sl__request *request, struct sl_error *error) {

@@ -210,13 +210,14 @@ def test_a_drop_while_a_batch_runs_waits_for_its_end(module, worker, tmp_path):
     """)
     host = worker()
     host.batch("m:open", ["a"], options=of(8))
-    host.submit("m:wait", [1], options=of(8))
+    for item in range(3):
+        host.submit("m:wait", [item], options=of(8))
     host.stdout.wait_for("begun")
     host.drop(8)
     (tmp_path / "go").touch()
-    assert host.reply().values == [1]
+    assert [host.reply().values for _ in range(3)] == [[0], [1], [2]]
     host.stdout.wait_for("every")
-    assert host.stdout.lines == ["begun", "ended a", "last a", "first a", "every 8 a"]
+    assert host.stdout.lines == ["begun", "ended a"] * 3 + ["last a", "first a", "every 8 a"], "those that were there before it come first"
 
 
 def test_drops_without_number_while_a_batch_runs(module, worker, tmp_path):

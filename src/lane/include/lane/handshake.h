@@ -13,8 +13,8 @@
  *     ask      {"type", "number", "stack_ms"}: say what you are doing; unless stack_ms is 0, write the Python stack of all threads into the
  *              black box before, and take at most that long
  *     drop     {"type", "sessions": bin of u64 ids, "refs": bin of (u64 session, u64 object, u32 count)}: let go of what these sessions hold here,
- *              and of objects as many times as they have travelled; all numbers little endian, without gaps. Done between two batches, in the
- *              order of the messages; nothing is answered. Ids that are not known here are fine.
+ *              and of objects as many times as they have travelled; all numbers little endian, without gaps. Done between two batches, after
+ *              those that were published before, in the order of the messages; nothing is answered. Ids that are not known here are fine.
  *     stop     {"type"}: finish the batch that runs, take no other, checkpoint and close the sessions, run exit handlers, exit 0
  *   worker -> host
  *     ready    {"type", "pid", "python": "3.11.2", "executable", "gil": bool}
