@@ -526,7 +526,10 @@ enum sl_code sl__worker_tell(struct sl__worker *worker, const uint8_t *bytes, si
         return SL_E_NOT_FOUND;
     }
     enum sl_code code = sl__packet_send(worker->child.socket, bytes, size, NULL, 0, SL__PACKET_NOWAIT, NULL);
-    return code == SL_OK || code == SL_E_AGAIN ? code : SL_E_NOT_FOUND;
+    if (code == SL_E_CLOSED) {
+        return SL_E_NOT_FOUND; /* it is about to be seen to have gone */
+    }
+    return code == SL_OK ? SL_OK : SL_E_AGAIN; /* whatever this system lacks now it may have later */
 }
 
 static enum sl__worker_event ask_owner(struct sl__worker *worker, struct sl__death *death) {

@@ -119,7 +119,7 @@ void sl__worker_stop(struct sl__worker *worker);
 /* No further attempt: a worker that waits for its next start does not wait any longer. */
 void sl__worker_give_up(struct sl__worker *worker);
 
-/* Sends it a message of lane/handshake.h. again: not now, its socket is full; not_found: it is not ready. */
+/* Sends it a message of lane/handshake.h. again: not now, its socket is full, or a resource is lacking; not_found: it is not ready. */
 enum sl_code sl__worker_tell(struct sl__worker *worker, const uint8_t *bytes, size_t size);
 
 /* The owner has killed the life that runs now: it is let go when it does not end soon. Between `ready` and `gone` only. */
