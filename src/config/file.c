@@ -226,13 +226,23 @@ enum sl_code sl__pipe_file_parse(const char *text, size_t size, const char *name
     return SL_OK;
 }
 
+static bool are_settings(const struct sl_pipe_setting *settings, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (settings == NULL || settings[i].key == NULL || settings[i].value == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum sl_code sl_pipe_file_parse(const char *text, size_t size, const char *name, const struct sl_pipe_setting *settings,
                                 uint32_t setting_count, struct sl_pipe_file **file,
                                 struct sl_pipe_file_problem *problems, uint32_t problem_max, uint32_t *problem_count,
                                 struct sl_error *error) {
-    if ((text == NULL && size > 0) || name == NULL || file == NULL || (settings == NULL && setting_count > 0)) {
-        return sl_error_set(error, SL_E_INVALID_ARGUMENT,
-                            "sl_pipe_file_parse: a text, a name and a place for the file are needed");
+    if ((text == NULL && size > 0) || name == NULL || file == NULL || !are_settings(settings, setting_count)) {
+        return sl_error_set(
+            error, SL_E_INVALID_ARGUMENT,
+            "sl_pipe_file_parse: a text, a name, a place for the file, and settings that are whole are needed");
     }
     return sl__pipe_file_parse(text != NULL ? text : "", size, name, SL__FILE_WHOLE, settings, setting_count, file,
                                problems, problem_max, problem_count, error);
@@ -269,9 +279,9 @@ enum sl_code sl_pipe_file_read(const char *path, const struct sl_pipe_setting *s
     char *text = NULL;
     size_t size = 0;
     struct sl_error inner = SL_ERROR_INIT;
-    if (path == NULL || file == NULL || (settings == NULL && setting_count > 0)) {
+    if (path == NULL || file == NULL || !are_settings(settings, setting_count)) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT,
-                            "sl_pipe_file_read: a path and a place for the file are needed");
+                            "sl_pipe_file_read: a path, a place for the file, and settings that are whole are needed");
     }
     enum sl_code code = load(path, &text, &size, &inner);
     if (code == SL_OK) {

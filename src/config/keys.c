@@ -23,6 +23,9 @@ static const struct sl__key python_keys[] = {
              "python3"},
     {"path", SL__KEY_PATHS, AT(sl__python_part, path),
      .note = "Directories in which modules are looked up, relative to this file. Default: the directory of this file"},
+    {"requirements", SL__KEY_TEXTS, AT(sl__python_part, requirements),
+     .note = "What the environment of the pools needs, as pip writes it. It is made once for each set of them, in the "
+             "user's cache"},
     {NULL},
 };
 static const struct sl__section python_section = {"python", sizeof(struct sl__python_part), NULL, python_keys, NULL, 0};

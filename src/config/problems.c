@@ -8,6 +8,7 @@
 
 #include "base/array.h"
 #include "base/macros.h"
+#include "base/utf8.h"
 
 /* Copies text that may be too long; a cut never leaves half a character behind. */
 static void copy_cut(char *out, size_t out_size, const char *text) {
@@ -36,6 +37,14 @@ static void copy_cut_front(char *out, size_t out_size, const char *text) {
     }
 }
 
+/* Bytes that are no UTF-8 come with paths and with settings, and where a precision has cut a name. */
+static void mend(char *text) {
+    size_t size = strlen(text);
+    for (size_t at = 0; (at += sl__utf8_valid_size(text + at, size - at)) < size;) {
+        text[at] = '?';
+    }
+}
+
 static void SL_PRINTF(6, 0) add(struct sl__problems *problems, const char *file, uint32_t line, uint32_t column,
                                 const char *place, const char *format, va_list arguments) {
     problems->total += problems->total < UINT32_MAX;
@@ -52,7 +61,10 @@ static void SL_PRINTF(6, 0) add(struct sl__problems *problems, const char *file,
     copy_cut_front(problem->file, sizeof problem->file, file != NULL ? file : "");
     copy_cut(problem->place, sizeof problem->place, place != NULL ? place : "");
     (void)vsnprintf(message, sizeof message, format, arguments);
+    mend(message);
     copy_cut(problem->message, sizeof problem->message, message);
+    mend(problem->place);
+    mend(problem->file);
 }
 
 void sl__problem(struct sl__problems *problems, const struct sl__yaml *at, const char *place, const char *format, ...) {
@@ -165,8 +177,8 @@ void sl__nearest_offer(struct sl__nearest *nearest, const char *name) {
         return;
     }
     size_t distance = distance_between(nearest->typed, typed_size, name, name_size);
-    /* With more than a third of the letters wrong it would be a guess. */
-    if (distance <= (typed_size + 2) / 3 && (nearest->name == NULL || distance < nearest->distance)) {
+    /* With more than a third of the letters wrong it would be a guess, and one of a single letter always is. */
+    if (distance <= (typed_size + 1) / 3 && (nearest->name == NULL || distance < nearest->distance)) {
         nearest->name = name;
         nearest->distance = distance;
     }

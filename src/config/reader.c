@@ -261,6 +261,7 @@ static void read_parts(struct sl__reader *reader, const struct sl__key *key, con
         return;
     }
     parts->items = items;
+    parts->count = 0;
     for (uint32_t i = 0; i < at->count; i++) {
         const struct sl__yaml *item = at->items[i];
         const struct sl__yaml *given = named ? at->keys[i] : sl__yaml_get(item, "name");

@@ -144,6 +144,12 @@ static void apply(struct sl__reader *reader, struct sl__yaml *map, const struct 
             set(reader, map, name, value); /* a key that nobody knows is reported when it is read */
             return;
         }
+        bool has_keys =
+            section == NULL || key->section != NULL || key->kind == SL__KEY_ANY || key->kind == SL__KEY_PAIRS;
+        if (!has_keys) {
+            problem(reader, setting->key, "%s has no keys of its own", name);
+            return;
+        }
         rest += size + 1;
         struct sl__yaml *child = child_map(reader, map, name, setting->key);
         if (child == NULL) {
@@ -153,7 +159,7 @@ static void apply(struct sl__reader *reader, struct sl__yaml *map, const struct 
             section = NULL;
         } else if (key->kind == SL__KEY_SECTION) {
             section = key->section;
-        } else if (key->kind == SL__KEY_NAMED || key->kind == SL__KEY_LIST) {
+        } else {
             size_t part_size;
             int64_t part = find_part(child, rest, &part_size);
             bool implied = child->count == 0 && strcmp(name, "pools") == 0 && strncmp(rest, "main.", 5) == 0;
@@ -173,9 +179,6 @@ static void apply(struct sl__reader *reader, struct sl__yaml *map, const struct 
             rest += part_size + 1;
             child = own_child(reader, child, (uint32_t)part);
             section = key->section;
-        } else {
-            problem(reader, setting->key, "%s has no keys of its own", name);
-            return;
         }
         if (child != NULL && child->kind != SL__YAML_MAP) {
             child->kind = SL__YAML_MAP;
@@ -296,6 +299,7 @@ static void fill(struct sl__reader *reader, const struct sl__yaml *vars, struct 
         size_t name_size = strcspn(next + 2, "}");
         if (next[2 + name_size] == '\0') {
             sl__problem(reader->problems, scalar, NULL, "\"${\" without a \"}\" behind it (write $${ for a plain ${)");
+            scalar->broken = true;
             break;
         }
         value = find_variable(reader, vars, scalar, next + 2, name_size);

@@ -207,7 +207,7 @@ static void make_function(struct maker *maker, const struct sl__stage_part *said
 static void make_strategy(struct maker *maker, const struct sl__stage_part *said, struct sl_stage *stage) {
     const struct sl__strategy_part *strategy = &said->strategy;
     bool weighted = strategy->weighted.part.at != NULL, keyed = strategy->key.part.at != NULL;
-    if (strategy->part.at == NULL || strategy->fixed != 0) {
+    if (strategy->part.at == NULL || strategy->part.at->kind == SL__YAML_SCALAR) { /* fixed, or it was reported */
         return;
     }
     if (weighted == keyed) {
@@ -521,7 +521,8 @@ void sl__make_pipe(struct sl__reader *reader, struct sl_pipe_file *file, enum sl
         make_stage(&maker, &parts[i], &file->stages[i]);
     }
     spread_policies(&maker, file->stages);
-    if (!reader->problems->out_of_memory && (count > 0 || sl__yaml_get(file->said.part.at, "stages") != NULL)) {
+    const struct sl__yaml *list = sl__yaml_get(file->said.part.at, "stages");
+    if (!reader->problems->out_of_memory && list != NULL && list->kind == SL__YAML_LIST) {
         check_pipe(&maker);
     }
 }

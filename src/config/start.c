@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "base/macros.h"
 #include "file.h"
+#include "requirements.h"
 #include "sys/path.h"
 
 struct starting {
@@ -18,6 +19,7 @@ struct starting {
     struct sl_runtime *runtime;
     struct sl_pipe_file_start_options options;
     struct sl__arena arena; /* for what only the start needs */
+    const char *python;     /* of the pools that name none; NULL: the default */
     struct sl_error *error;
 };
 
@@ -229,6 +231,25 @@ static bool add_environment(struct list *list, const char *const *pairs) {
     return true;
 }
 
+/* The interpreter of all pools that name none. */
+static enum sl_code provide_python(struct starting *starting) {
+    const struct sl__python_part *python = &starting->file->said.python;
+    starting->python = python->interpreter;
+    if (python->requirements == NULL || python->requirements[0] == NULL || starting->file->said.pools.count == 0) {
+        return SL_OK;
+    }
+    const struct sl__requirements requirements = {
+        .interpreter = python->interpreter,
+        .wanted = python->requirements,
+        .directory = starting->file->directory,
+        .timeout_ms = starting->options.requirements_timeout_ms,
+        .announce = starting->options.announce,
+        .announce_context = starting->options.announce_context,
+    };
+    enum sl_code code = sl__requirements_provide(&requirements, &starting->arena, &starting->python, starting->error);
+    return code == SL_OK ? SL_OK : blame(starting, &python->part, "requirements", starting->error);
+}
+
 /* One pool on its way. */
 struct birth {
     struct starting *starting;
@@ -283,11 +304,25 @@ static enum sl_code prepare_birth(struct birth *birth, bool first) {
     birth->options.preload = birth->preload.items;
     birth->options.environment = birth->environment.items;
     if (birth->options.python == NULL) {
-        birth->options.python = file->said.python.interpreter;
+        birth->options.python = birth->starting->python;
     }
     enum sl_code code = prepare_path(birth);
     birth->options.python_path = birth->path.items;
     return code;
+}
+
+/* What cannot be imported is a matter of the stage that names it. */
+static void blame_pool(const struct starting *starting, const struct sl__pool_part *pool, struct sl_error *error) {
+    const struct sl__stage_part *stages = starting->file->said.stages.items;
+    for (uint32_t i = 0; i < starting->file->said.stages.count; i++) {
+        const char *function = stages[i].python;
+        size_t size = function != NULL ? strlen(function) : 0;
+        if (size > 0 && strncmp(error->message, function, size) == 0 && error->message[size] == ':') {
+            (void)blame(starting, &stages[i].part, "python", error);
+            return;
+        }
+    }
+    (void)blame(starting, &pool->part, "workers", error);
 }
 
 static void *bear(void *context) {
@@ -339,7 +374,7 @@ static enum sl_code start_pools(struct starting *starting) {
             code = birth->code;
             sl_error_copy(starting->error, &birth->error);
             if (birth->running) {
-                (void)blame(starting, &said[i].part, "workers", starting->error);
+                blame_pool(starting, &said[i], starting->error);
             }
         }
         sl_error_finish(&birth->error);
@@ -390,7 +425,10 @@ enum sl_code sl_pipe_file_start(struct sl_pipe_file *file, struct sl_runtime *ru
         memcpy(&starting.options, options, SL_MIN(options->size, sizeof starting.options));
     }
     sl_error_finish(starting.error);
-    enum sl_code code = open_stores(&starting);
+    enum sl_code code = provide_python(&starting);
+    if (code == SL_OK) {
+        code = open_stores(&starting);
+    }
     if (code == SL_OK) {
         code = init_plugins(&starting);
     }

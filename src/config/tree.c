@@ -117,17 +117,17 @@ static void place(struct builder *builder, struct sl__yaml *node, yaml_mark_t ma
         frame->key = node;
         return;
     }
-    if (frame->key != NULL) {
-        if (frame->node->count == KEYS_MAX) {
-            fail(builder, mark, "a map has at most %u keys", KEYS_MAX);
+    if (frame->key != NULL && frame->node->count == KEYS_MAX) {
+        fail(builder, mark, "a map has at most %u keys", KEYS_MAX);
+        return;
+    }
+    for (uint32_t i = 0; frame->key != NULL && i < frame->node->count; i++) {
+        if (strcmp(frame->node->keys[i]->text, frame->key->text) == 0) { /* the first counts */
+            sl__problem(builder->problems, frame->key, NULL,
+                        "key \"%.80s\" stands here a second time, the first is in line %u", frame->key->text,
+                        frame->node->keys[i]->line);
+            frame->key = NULL;
             return;
-        }
-        for (uint32_t i = 0; i < frame->node->count; i++) {
-            if (strcmp(frame->node->keys[i]->text, frame->key->text) == 0) {
-                sl__problem(builder->problems, frame->key, NULL,
-                            "key \"%.80s\" stands here a second time, the first is in line %u", frame->key->text,
-                            frame->node->keys[i]->line);
-            }
         }
     }
     frame->node->weight += node->weight;
