@@ -32,20 +32,21 @@ def called(target, args, kwargs):
         raise _functions.Unresolved(
             "function_not_found", target, "this is of type %s and cannot be called; leave the arguments out to get it itself" % (
                 _errors.type_name(callee)))
-    return finished(callee(*args or (), **kwargs or {}))
+    result = callee(*args or (), **kwargs or {})
+    return result if type(result) in NEVER_COROUTINES else finished(result)
 
 
 def method(items):
     """object, path of a method or None, args or None, kwargs or None"""
-    target, path, args, kwargs = items
-    callee = attribute(target, path) if path else target
-    return [finished(callee(*args or (), **kwargs or {})), None, None, None]
+    callee, path, args, kwargs = items
+    if path:
+        callee = attribute(callee, path) if "." in path else getattr(callee, path)
+    result = callee(*args or (), **kwargs or {})
+    return [result if type(result) in NEVER_COROUTINES else finished(result), None, None, None]
 
 
 def finished(result):
     """A coroutine is run to its end; everything else is the result."""
-    if type(result) in NEVER_COROUTINES:
-        return result
     if isinstance(result, CoroutineType) or hasattr(result, "cr_await"):
         return _functions.run(result)
     return result

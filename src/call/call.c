@@ -26,7 +26,7 @@ static enum sl_code begin(struct sl_pool *pool, const struct sl_call_options *gi
         code = sl__invocation_add_text(invocation, target, error);
     }
     if (code == SL_OK) {
-        sl__invocation_label(invocation, "%s", target);
+        sl__invocation_label(invocation, target, NULL);
         sl__invocation_add(invocation, args);
         sl__invocation_add(invocation, kwargs);
     }
@@ -111,7 +111,7 @@ static enum sl_code make(struct sl__keeper *keeper, const struct sl_call_options
     iteration->ended = (struct sl_error)SL_ERROR_INIT;
     sl_writer_init(&iteration->count, NULL);
     sl__invocation_init(&iteration->invocation, "slither._calls:chunk");
-    sl__invocation_label(&iteration->invocation, "%s", label);
+    sl__invocation_label(&iteration->invocation, label, NULL);
     *out = iteration;
     return SL_OK;
 }
@@ -147,7 +147,7 @@ enum sl_code sl_object_iterate(struct sl_object *object, const struct sl_call_op
     struct sl_result result = SL_RESULT_INIT;
     *iteration = NULL;
     sl__invocation_init(&invocation, "slither._calls:iterate_object");
-    sl__invocation_label(&invocation, "%s", object->type_name);
+    sl__invocation_label(&invocation, object->type_name, NULL);
     sl__invocation_add(&invocation, sl_object_value(object));
     enum sl_code code = sl__invoke_options(given, &options, "sl_object_iterate", error);
     if (code == SL_OK) {

@@ -2,10 +2,10 @@
 /* Asking Python: a batch of a few items for a function of the package, in a session, with refs. */
 #include "invoke.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/macros.h"
 #include "base/utf8.h"
 #include "session/session.h"
@@ -92,13 +92,19 @@ void sl__invocation_finish(struct sl__invocation *invocation) {
     sl_writer_finish(&invocation->texts);
 }
 
-void sl__invocation_label(struct sl__invocation *invocation, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(invocation->label, sizeof invocation->label, format, arguments);
-    va_end(arguments);
-    invocation->label[sl__utf8_valid_size(invocation->label, strlen(invocation->label))] =
-        '\0'; /* it may have been cut */
+void sl__invocation_label(struct sl__invocation *invocation, const char *subject, const char *part) {
+    /* Once a call, whether it fails or not: no printf. */
+    const char *const texts[] = {subject, part != NULL ? "." : "", part != NULL ? part : ""};
+    size_t used = 0;
+    bool cut = false;
+    for (size_t i = 0; i < SL_COUNT_OF(texts); i++) {
+        size_t size = strlen(texts[i]), room = sizeof invocation->label - 1 - used;
+        cut |= size > room;
+        memcpy(invocation->label + used, texts[i], SL_MIN(size, room));
+        used += SL_MIN(size, room);
+    }
+    used = cut ? sl__utf8_valid_size(invocation->label, used) : used;
+    invocation->label[used] = '\0';
 }
 
 void sl__invocation_add(struct sl__invocation *invocation, struct sl_value value) {
@@ -169,9 +175,10 @@ enum sl_code sl__invoke(struct sl__keeper *keeper, const struct sl_call_options 
     struct follower follower = {options, 0};
     struct sl_item items[SL__INVOCATION_VALUES_MAX];
     struct sl_results results;
-    struct sl_error own = SL_ERROR_INIT;
+    struct sl_error own;
     struct sl_error *seen = error != NULL ? error : &own;
     *result = (struct sl_result)SL_RESULT_INIT;
+    sl__error_init(&own);
     dispatch.function = invocation->function;
     dispatch.session = keeper->session;
     dispatch.affinity = options->affinity;

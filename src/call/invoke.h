@@ -43,8 +43,8 @@ struct sl__invocation {
 
 void sl__invocation_init(struct sl__invocation *invocation, const char *function);
 void sl__invocation_finish(struct sl__invocation *invocation);
-/* What errors call the callee. */
-void sl__invocation_label(struct sl__invocation *invocation, const char *format, ...) SL_PRINTF(2, 3);
+/* What errors call the callee: "subject" or "subject.part". Copied. */
+void sl__invocation_label(struct sl__invocation *invocation, const char *subject, const char *part);
 /* A value of the caller's, which must live as long as the invocation; "no value" becomes nil. */
 void sl__invocation_add(struct sl__invocation *invocation, struct sl_value value);
 /* A text, or nil. At most one for an invocation. NULL is nil. */

@@ -93,7 +93,7 @@ static enum sl_code begin(const struct sl_object *object, const struct sl_call_o
                           const char *function, struct sl_call_options *options, struct sl__invocation *invocation,
                           struct sl_error *error) {
     sl__invocation_init(invocation, function);
-    sl__invocation_label(invocation, "%s", object->type_name);
+    sl__invocation_label(invocation, object->type_name, NULL);
     sl__invocation_add(invocation, sl_object_value(object));
     enum sl_code code = sl__invoke_options(given, options, what, error);
     return code == SL_OK ? sl__object_check_session(object, options, what, error) : code;
@@ -131,9 +131,7 @@ static enum sl_code begin_method(const struct sl_object *object, const struct sl
     if (code == SL_OK) {
         sl__invocation_add(invocation, args);
         sl__invocation_add(invocation, kwargs);
-        if (method != NULL) {
-            sl__invocation_label(invocation, "%s.%s", object->type_name, method);
-        }
+        sl__invocation_label(invocation, object->type_name, method);
     }
     return code;
 }
@@ -176,7 +174,7 @@ static enum sl_code begin_attribute(const struct sl_object *object, const struct
     }
     if (code == SL_OK) {
         code = sl__invocation_add_text(invocation, name, error);
-        sl__invocation_label(invocation, "%s.%s", object->type_name, name);
+        sl__invocation_label(invocation, object->type_name, name);
     }
     return code;
 }

@@ -102,8 +102,8 @@ void sl__invocation_init(struct sl__invocation *a, const char *b) {
 void sl__invocation_finish(struct sl__invocation *a) {
     (void)a;
 }
-void sl__invocation_label(struct sl__invocation *a, const char *b, ...) {
-    (void)a, (void)b;
+void sl__invocation_label(struct sl__invocation *a, const char *b, const char *c) {
+    (void)a, (void)b, (void)c;
 }
 void sl__invocation_add(struct sl__invocation *a, struct sl_value b) {
     (void)a, (void)b;

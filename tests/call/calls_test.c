@@ -338,6 +338,50 @@ static void it_may_call_the_host(void **state) {
     sl_view_unregister(view);
 }
 
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct sl_progress last;
+} seen = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void note_progress(void *context, const struct sl_progress *progress) {
+    (void)context;
+    pthread_mutex_lock(&seen.lock);
+    seen.last = *progress;
+    pthread_cond_broadcast(&seen.changed);
+    pthread_mutex_unlock(&seen.lock);
+}
+
+/* Python goes on when its progress has been seen. */
+static enum sl_code await_progress(void *context, const struct sl_view_call *call, struct sl_writer *result,
+                                   struct sl_error *error) {
+    (void)context, (void)call, (void)error;
+    pthread_mutex_lock(&seen.lock);
+    while (seen.last.count == 0) {
+        pthread_cond_wait(&seen.changed, &seen.lock);
+    }
+    pthread_mutex_unlock(&seen.lock);
+    sl_write_nil(result);
+    return SL_OK;
+}
+
+static void progress_is_seen_while_it_goes(void **state) {
+    struct sl_call_options options = SL_CALL_OPTIONS_INIT;
+    struct sl_view_options view_options = SL_VIEW_OPTIONS_INIT;
+    struct sl_view *view = NULL;
+    (void)state;
+    view_options.name = "await_progress";
+    view_options.call = await_progress;
+    view_options.timeout_ms = 30000;
+    assert_int_equal(sl_view_register(runtime, &view_options, &view, NULL), SL_OK);
+    options.progress = note_progress;
+    expect_call(&options, "call_functions:with_progress", "[4]", "4");
+    assert_true(seen.last.done == 1 && seen.last.total == 4);
+    assert_string_equal(seen.last.text, "step 1");
+    sl_view_unregister(view);
+    options.progress = NULL;
+}
+
 static void the_context_of_a_call(void **state) {
     struct sl_call_options options = SL_CALL_OPTIONS_INIT;
     (void)state;
@@ -386,6 +430,7 @@ int main(void) {
         TEST(what_was_not_given_back_is_in_the_log),
         TEST(a_session_of_its_own_ends_with_the_last_object),
         TEST(it_may_call_the_host),
+        TEST(progress_is_seen_while_it_goes),
         TEST(the_context_of_a_call),
         TEST(it_can_be_cancelled_and_has_a_timeout),
     };

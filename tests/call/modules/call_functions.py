@@ -164,6 +164,12 @@ def through_view(number):
 
 
 
+def with_progress(count):
+    slither.progress(1, count, "step 1")
+    slither.view("await_progress")
+    return count
+
+
 def context():
     return slither.context().value
 
