@@ -16,7 +16,8 @@ enum operand_kind {
     OPERAND_COMMAND,
     OPERAND_SHELL,
     OPERAND_STORE,
-    OPERAND_PIPE_AND_FILE
+    OPERAND_PIPE_AND_FILE,
+    OPERAND_EXAMPLE
 };
 
 struct command {
@@ -30,9 +31,11 @@ struct command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns an exit status */
 };
 
+extern const struct command baseline_command;
 extern const struct command call_command;
 extern const struct command completion_command;
 extern const struct command eval_command;
+extern const struct command example_command;
 extern const struct command help_command;
 extern const struct command shell_command;
 extern const struct command run_command;

@@ -9,7 +9,8 @@
 #include "status.h"
 
 const struct command *const commands[] = {
-    &call_command, &completion_command, &eval_command, &help_command, &run_command, &shell_command, &store_command,
+    &baseline_command, &call_command, &completion_command, &eval_command,  &example_command,
+    &help_command,     &run_command,  &shell_command,      &store_command,
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 

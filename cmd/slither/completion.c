@@ -9,6 +9,8 @@
 #include "command.h"
 #include "status.h"
 
+#define EXAMPLE_NAMES "text_analysis batch_stats data_etl ml_scoring image_pipeline"
+
 /* ---- bash ---- */
 
 /* The words that an option offers, or a list of files; other arguments are the user's to type. */
@@ -99,6 +101,9 @@ static void print_bash_command(const struct command *command) {
     case OPERAND_PIPE_AND_FILE:
         puts("    compopt -o filenames\n"
              "    mapfile -t COMPREPLY < <(compgen -f -- \"$cur\")");
+        break;
+    case OPERAND_EXAMPLE:
+        puts("    COMPREPLY=($(compgen -W \"" EXAMPLE_NAMES "\" -- \"$cur\"))");
         break;
     case OPERAND_NONE:
         break;
@@ -269,6 +274,9 @@ static void print_zsh(void) {
         case OPERAND_PIPE_AND_FILE:
             puts("                '1:pipe:_files -g \"*.y(a|)ml\"' \\\n"
                  "                '2:input:_files'");
+            break;
+        case OPERAND_EXAMPLE:
+            puts("                '*:example:(" EXAMPLE_NAMES ")'");
             break;
         case OPERAND_NONE:
             puts("                ':'");

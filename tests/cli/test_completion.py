@@ -26,9 +26,9 @@ class Completion(harness.CommandTest):
         return set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", text, re.M))
 
     def test_commands(self):
-        self.assertEqual(set(self.complete("slither", "")), {"call", "completion", "eval", "help", "run", "shell", "store", "--version", "--help"})
+        self.assertEqual(set(self.complete("slither", "")), {"baseline", "call", "completion", "eval", "example", "help", "run", "shell", "store", "--version", "--help"})
         self.assertEqual(self.complete("slither", "ca"), ["call"])
-        self.assertEqual(set(self.complete("slither", "help", "")), {"call", "completion", "eval", "help", "run", "shell", "store"})
+        self.assertEqual(set(self.complete("slither", "help", "")), {"baseline", "call", "completion", "eval", "example", "help", "run", "shell", "store"})
         self.assertEqual(self.complete("slither", "completion", "z"), ["zsh"])
 
     def test_every_option(self):
