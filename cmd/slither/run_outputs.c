@@ -249,6 +249,14 @@ static void move_cut(struct run_outputs *outputs, uint64_t origin) {
     }
 }
 
+/* Nobody reads any more: that the workers are stopped now is no news. */
+static enum sl_code note_end(const struct run_outputs *outputs, enum sl_code code) {
+    if (code == SL_E_END) {
+        console_show_host(outputs->options->verbose > 0);
+    }
+    return code;
+}
+
 static enum sl_code put(void *context, const struct sl_pipe_outcome *outcome, struct sl_error *error) {
     struct run_output *output = context;
     struct run_outputs *outputs = output->all;
@@ -276,7 +284,7 @@ static enum sl_code put(void *context, const struct sl_pipe_outcome *outcome, st
     if (outputs->given != NULL) {
         outputs->given(outputs->context);
     }
-    return code;
+    return note_end(outputs, code);
 }
 
 void run_outputs_sinks(struct run_outputs *outputs, struct sl_pipe_sink *sinks) {
@@ -295,7 +303,7 @@ static enum sl_code flush(struct run_outputs *outputs, struct sl_error *error) {
             first = first == SL_OK ? code : first;
         }
     }
-    return first;
+    return note_end(outputs, first);
 }
 
 enum sl_code run_outputs_flush(struct run_outputs *outputs, struct sl_error *error) {
