@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* `slither eval TARGET [ARG...] [NAME=JSON...]`: one call of any Python callable. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,20 +81,24 @@ static int call_once(struct caller *caller, const char *target, const struct arg
     return status;
 }
 
-/* getopt would take -5 for an option; a blank before it makes no difference to JSON. */
+/* getopt would take -5 for an option; a blank before it makes no difference to JSON. One block; NULL: out of memory. */
 static char **guard_numbers(int argc, char **argv) {
-    char **guarded = calloc((size_t)argc + 1, sizeof *guarded);
+    size_t pointers = ((size_t)argc + 1) * sizeof(char *), size = pointers;
+    for (int i = 0; i < argc; i++) {
+        size += strlen(argv[i]) + 2;
+    }
+    char **guarded = malloc(size);
+    char *text = guarded != NULL ? (char *)guarded + pointers : NULL;
     for (int i = 0; guarded != NULL && i < argc; i++) {
-        bool is_number = argv[i][0] == '-' && ((argv[i][1] >= '0' && argv[i][1] <= '9') || argv[i][1] == '.');
-        size_t size = strlen(argv[i]);
-        guarded[i] = is_number ? malloc(size + 2) : argv[i];
-        if (guarded[i] == NULL) {
-            abort(); /* a handful of bytes, before anything has begun */
-        }
+        bool is_number = argv[i][0] == '-' && argv[i][1] >= '0' && argv[i][1] <= '9';
+        guarded[i] = argv[i];
         if (is_number) {
-            guarded[i][0] = ' ';
-            memcpy(guarded[i] + 1, argv[i], size + 1);
+            guarded[i] = text;
+            text += sprintf(text, " %s", argv[i]) + 1;
         }
+    }
+    if (guarded != NULL) {
+        guarded[argc] = NULL;
     }
     return guarded;
 }
@@ -125,15 +130,10 @@ static int run_parsed(const struct caller_options *options, char **operands, int
     return status;
 }
 
-static int run_eval(int argc, char **argv) {
+static int run_guarded(int argc, char **argv, struct caller_options *options) {
     char problem[OPTION_PROBLEM_SIZE];
-    int first, status;
-    struct caller_options options = CALLER_OPTIONS_INIT;
-    char **guarded = guard_numbers(argc, argv);
-    if (guarded == NULL) {
-        return usage_error(&eval_command, "out of memory");
-    }
-    switch (options_parse(eval_options, argc, guarded, &options, &first, problem)) {
+    int first;
+    switch (options_parse(eval_options, argc, argv, options, &first, problem)) {
     case OPTIONS_PROBLEM:
         return usage_error(&eval_command, "%s", problem);
     case OPTIONS_HELP:
@@ -145,14 +145,23 @@ static int run_eval(int argc, char **argv) {
     if (first >= argc) {
         return usage_error(&eval_command, "the target is missing: expected MODULE:NAME, such as 'math:sqrt'");
     }
-    const char *colon = strchr(guarded[first], ':');
-    if (colon == NULL || colon == guarded[first] || colon[1] == '\0') {
-        return usage_error(&eval_command, "'%.100s' is not MODULE:NAME, such as 'math:sqrt'", guarded[first]);
+    const char *colon = strchr(argv[first], ':');
+    if (colon == NULL || colon == argv[first] || colon[1] == '\0') {
+        return usage_error(&eval_command, "'%.100s' is not MODULE:NAME, such as 'math:sqrt'", argv[first]);
     }
-    status = run_parsed(&options, guarded + first, argc - first);
+    return run_parsed(options, argv + first, argc - first);
+}
+
+static int run_eval(int argc, char **argv) {
+    struct caller_options options = CALLER_OPTIONS_INIT;
+    char **guarded = guard_numbers(argc, argv);
+    if (guarded == NULL) {
+        return usage_error(&eval_command, "out of memory");
+    }
+    int status = run_guarded(argc, guarded, &options);
     text_list_finish(&options.python_path);
     secrets_finish();
-    free(guarded); /* its few texts live as long as the program */
+    free(guarded);
     return status;
 }
 

@@ -635,26 +635,11 @@ static int run_open(struct shell *shell) {
                                            : STATUS_OK;
 }
 
-static int run_shell(int argc, char **argv) {
-    char problem[OPTION_PROBLEM_SIZE];
-    int first, status = STATUS_HALTED;
-    struct caller_options options = CALLER_OPTIONS_INIT;
-    options.timeout_ms = 0;
-    switch (options_parse(shell_options, argc, argv, &options, &first, problem)) {
-    case OPTIONS_PROBLEM:
-        return usage_error(&shell_command, "%s", problem);
-    case OPTIONS_HELP:
-        help_print_command(&shell_command);
-        return finish_stdout();
-    case OPTIONS_OK:
-        break;
-    }
-    if (first < argc) {
-        return usage_error(&shell_command, "'%.60s' is one word too many; lines are typed or piped in", argv[first]);
-    }
+static int run_started(const struct caller_options *options) {
+    int status = STATUS_HALTED;
     struct shell shell = {0};
     int idle_fd = isatty(STDIN_FILENO) == 1 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
-    if (caller_open(&shell.caller, &options, "shell", idle_fd, &status)) {
+    if (caller_open(&shell.caller, options, "shell", idle_fd, &status)) {
         shell.editor = editor_open(idle_fd, complete, &shell);
         if (shell.editor == NULL) {
             console_message(CONSOLE_ERROR, "no memory for the editor of lines");
@@ -666,6 +651,28 @@ static int run_shell(int argc, char **argv) {
     caller_close(&shell.caller);
     if (idle_fd >= 0) {
         close(idle_fd);
+    }
+    return status;
+}
+
+static int run_shell(int argc, char **argv) {
+    char problem[OPTION_PROBLEM_SIZE];
+    int first = argc, status = STATUS_OK;
+    struct caller_options options = CALLER_OPTIONS_INIT;
+    options.timeout_ms = 0;
+    switch (options_parse(shell_options, argc, argv, &options, &first, problem)) {
+    case OPTIONS_PROBLEM:
+        status = usage_error(&shell_command, "%s", problem);
+        break;
+    case OPTIONS_HELP:
+        help_print_command(&shell_command);
+        status = finish_stdout();
+        break;
+    case OPTIONS_OK:
+        status = first < argc ? usage_error(&shell_command, "'%.60s' is one word too many; lines are typed or piped in",
+                                            argv[first])
+                              : run_started(&options);
+        break;
     }
     text_list_finish(&options.python_path);
     secrets_finish();
