@@ -254,8 +254,7 @@ static void an_abandoned_generator_is_closed(void **state) {
     sl_iteration_close(iteration);
     sl_error_finish(&error);
     /* An asynchronous one. */
-    assert_int_equal(sl_call(pool, NULL, "call_functions:clear", none, none, &(struct sl_result)SL_RESULT_INIT, NULL),
-                     SL_OK);
+    expect_call(NULL, "call_functions:clear", NULL, "null");
     iteration = iterate(NULL, "call_functions:count_async", "[10]");
     expect_next(iteration, 0);
     sl_iteration_close(iteration);
