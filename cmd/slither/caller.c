@@ -91,6 +91,7 @@ void caller_close(struct caller *caller) {
     sl_runtime_destroy(caller->runtime);
     signals_stop();
     sl_control_destroy(caller->control);
+    (void)output_close(&caller->out, NULL); /* of a call that failed: what there is of it */
     printer_finish(&caller->printer);
     pthread_mutex_destroy(&caller->mutex);
 }
