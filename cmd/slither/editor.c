@@ -181,7 +181,8 @@ struct editor *editor_open(int idle_fd, editor_complete_fn *complete_line, void 
     history(editor->history, &editor->event, H_SETSIZE, HISTORY_MAX);
     history(editor->history, &editor->event, H_SETUNIQUE, 1);
     el_set(editor->line, EL_HIST, history, editor->history);
-    el_set(editor->line, EL_ADDFN, "slither-complete", "Complete a name", complete);
+    el_wset(editor->line, EL_ADDFN, L"slither-complete", L"Complete a name",
+            complete); /* el_set would leak both texts */
     el_set(editor->line, EL_BIND, "^I", "slither-complete", NULL);
     el_set(editor->line, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_source(editor->line, NULL);
