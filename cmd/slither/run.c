@@ -70,6 +70,7 @@ struct run {
     int bell; /* something is there to be written */
     atomic_bool rung;
     atomic_bool clerk_ends;
+    atomic_bool reload_wanted; /* by a SIGHUP */
     struct phases phases;
 };
 
@@ -164,7 +165,21 @@ static void cancel(void *context) {
     sl_pipe_cancel(((struct run *)context)->pipe_run);
 }
 
-static const struct phase_actions phase_actions = {.write_early = write_early, .drain = drain, .cancel = cancel};
+/* Where the pipe loads tables a hangup loads them again; the clerk does it, which a signal that comes before it finds it waiting for. */
+static bool hangup(void *context, bool running) {
+    struct run *run = context;
+    if (sl_pipe_file_load_count(run->file) == 0) {
+        return false;
+    }
+    atomic_store(&run->reload_wanted, true);
+    if (running) {
+        eventfd_write(run->bell, 1);
+    }
+    return true;
+}
+
+static const struct phase_actions phase_actions = {
+    .write_early = write_early, .drain = drain, .cancel = cancel, .hangup = hangup};
 
 /* ---- the clerk ---- */
 
@@ -254,6 +269,16 @@ static void write_interim(struct run *run) {
     sl_pipe_report_finish(&pipe_report);
 }
 
+static void reload(struct run *run) {
+    struct sl_error error = SL_ERROR_INIT;
+    if (sl_pipe_file_reload(run->file, &error) == SL_OK) {
+        console_message(CONSOLE_PLAIN, "SIGHUP: %u tables were loaded again", sl_pipe_file_load_count(run->file));
+    } else {
+        console_message(CONSOLE_ERROR, "SIGHUP: a table keeps its rows: %s", error.message);
+    }
+    sl_error_finish(&error);
+}
+
 static int until(uint64_t due_ms) {
     uint64_t now = now_ms();
     return due_ms > now ? (int)(due_ms - now) : 0;
@@ -272,6 +297,9 @@ static void *serve(void *context) {
             timeout_ms = until(report_due_ms);
         }
         eventfd_t count;
+        if (atomic_exchange(&run->reload_wanted, false)) {
+            reload(run);
+        }
         if (poll(&bell, 1, timeout_ms) > 0) {
             (void)eventfd_read(run->bell, &count);
             atomic_store(&run->rung, false);

@@ -131,6 +131,16 @@ SL_API const struct sl_pipe_pool *sl_pipe_file_pools(const struct sl_pipe_file *
  */
 SL_API void sl_pipe_file_options(const struct sl_pipe_file *file, struct sl_pipe_options *options);
 
+/** How many tables the file loads from somewhere (`load`), and so how many sl_pipe_file_reload() can load again. Any thread. */
+SL_API uint32_t sl_pipe_file_load_count(const struct sl_pipe_file *file);
+
+/**
+ * Loads these tables again, one after another, while runs go on: whoever reads a table sees all of its old rows or all of its new ones. A table
+ * whose load fails keeps its rows, and the others are loaded all the same; the first failure is returned, with the file and the line of its
+ * `load`. Blocks. Any thread, several at once; not while sl_pipe_file_stop() is called. invalid_argument: the file is not started.
+ */
+SL_API SL_MUST_CHECK enum sl_code sl_pipe_file_reload(struct sl_pipe_file *file, struct sl_error *error);
+
 /**
  * Drains the pools within timeout_ms, stops their workers, and closes the stores. No run may be left. It can be started again. Idempotent; NULL is
  * fine. Blocks.

@@ -129,6 +129,56 @@ static enum sl_code open_stores(struct starting *starting) {
     return SL_OK;
 }
 
+uint32_t sl_pipe_file_load_count(const struct sl_pipe_file *file) {
+    uint32_t count = 0;
+    const struct sl__store_part *stores = file->said.stores.items;
+    for (uint32_t i = 0; i < file->said.stores.count; i++) {
+        const struct sl__table_part *tables = stores[i].tables.items;
+        for (uint32_t j = 0; j < stores[i].tables.count; j++) {
+            count += tables[j].load.part.at != NULL;
+        }
+    }
+    return count;
+}
+
+static enum sl_code reload_store(struct sl_pipe_file *file, const struct sl__store_part *said, struct sl_store *store,
+                                 struct sl_error *first) {
+    enum sl_code result = SL_OK;
+    const struct sl__table_part *tables = said->tables.items;
+    for (uint32_t i = 0; i < said->tables.count; i++) {
+        struct sl_error error = SL_ERROR_INIT;
+        struct starting starting = {.file = file, .options = SL_PIPE_FILE_START_OPTIONS_INIT, .error = &error};
+        struct sl_table *table = NULL;
+        if (tables[i].load.part.at == NULL) {
+            continue;
+        }
+        enum sl_code code = sl_table_open(store, tables[i].part.name, NULL, &table, &error);
+        code = code == SL_OK ? load_table(&starting, &tables[i], table)
+                             : blame(&starting, &tables[i].part, "type", &error);
+        if (code != SL_OK && result == SL_OK) {
+            result = code;
+            if (first != NULL) {
+                sl_error_copy(first, &error);
+            }
+        }
+        sl_error_finish(&error);
+    }
+    return result;
+}
+
+enum sl_code sl_pipe_file_reload(struct sl_pipe_file *file, struct sl_error *error) {
+    enum sl_code result = SL_OK;
+    if (file == NULL || !file->started) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_pipe_file_reload: a file that is started is needed");
+    }
+    const struct sl__store_part *said = file->said.stores.items;
+    for (uint32_t i = 0; i < file->said.stores.count; i++) {
+        enum sl_code code = reload_store(file, &said[i], file->stores[i].store, result == SL_OK ? error : NULL);
+        result = result == SL_OK ? code : result;
+    }
+    return result;
+}
+
 /* ---- plugins ----------------------------------------------------------------------------------------------------- */
 
 static enum sl_code init_plugin(struct starting *starting, struct sl__native *native) {

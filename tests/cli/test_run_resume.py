@@ -250,6 +250,31 @@ class Signals(PipeTest):
                 os.unlink(self.path("begun"))
                 os.unlink(self.path("go_on"))
 
+    def test_hangup_loads_the_tables_again(self):
+        """All rows of a table are the new ones from then on; a file that cannot be loaded costs nothing."""
+        table = self.folder / "prices.csv"
+        table.write_text("sku,price\na,1\n")
+        process = self.start_pipe("-o", "default=-", self.pipe("""
+stores: {shop: {tables: {prices: {load: {csv: prices.csv, types: infer}, key: sku, value: price}}}}
+stages: [{name: price, lookup: {store: shop, table: prices, key: .sku, as: price, missing: 'null'}}]
+"""))
+
+        def ask(expected):
+            process.stdin.write(b'{"sku":"a"}\n')
+            process.stdin.flush()
+            self.assertEqual(json.loads(process.stdout.readline()), {"sku": "a", "price": expected})
+
+        ask(1)
+        table.write_text("sku,price\na,2\n")
+        process.send_signal(signal.SIGHUP)
+        self.wait_for(process, "SIGHUP: 1 tables were loaded again")
+        ask(2)
+        table.write_text("sku,price\na,3,and more\n")
+        process.send_signal(signal.SIGHUP)
+        self.assertIn("prices.csv", self.wait_for(process, "SIGHUP: a table keeps its rows"))
+        ask(2)
+        self.status(self.finish(process), 0)
+
     def test_unread_input_is_left(self):
         process = self.begin("-s", "options.in_flight_max=8", items=b'"wait"\n1\n' + b"2\n" * 1000)
         process.send_signal(signal.SIGTERM)
