@@ -133,6 +133,7 @@ static void check_pools(struct sl__reader *reader, struct sl__file_part *said) {
         options->name = pools[i].part.name;
         options->python = interpreter_path(reader, options->python);
         options->template_use = (enum sl_template)pools[i].template_use;
+        options->affinity = (enum sl_affinity)pools[i].affinity;
         options->recycle_batches = pools[i].recycle.batches;
         options->recycle_age_ms = pools[i].recycle.age_ms;
         options->recycle_rss_bytes = pools[i].recycle.rss;

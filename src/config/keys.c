@@ -48,6 +48,12 @@ static const struct sl__recycle_part recycle_init = {.jitter_percent = 10};
 static const struct sl__section recycle_section = {
     "recycle", sizeof(struct sl__recycle_part), &recycle_init, recycle_keys, NULL, 0};
 
+static const struct sl__choice affinities[] = {{"hint", SL_AFFINITY_HINT},
+                                               {"strict_queue", SL_AFFINITY_STRICT_QUEUE},
+                                               {"strict_fail_fast", SL_AFFINITY_STRICT_FAIL_FAST},
+                                               {"spread", SL_AFFINITY_SPREAD},
+                                               {NULL, 0}};
+
 #define OPTION(member) AT(sl__pool_part, options) + offsetof(struct sl_pool_options, member)
 static const struct sl__key pool_keys[] = {
     {"workers", SL__KEY_COUNT, OPTION(worker_count), .min = 1, .max = 1024,
@@ -113,6 +119,14 @@ static const struct sl__key pool_keys[] = {
      .note = "Nesting of values that workers may send. Default: 128"},
     {"keep_thread_environment", SL__KEY_BOOL, OPTION(keep_thread_environment),
      .note = "true: leave OMP_NUM_THREADS and its kin alone"},
+    {"redact", SL__KEY_TEXTS, OPTION(redact),
+     .note =
+         "Names whose values are kept out of error texts and logs, instead of the usual ones; * stands for any part "
+         "of a name, default for the usual ones, an empty list for none"},
+    {"session_max", SL__KEY_COUNT, OPTION(session_max), .min = 1, .max = 16777216,
+     .note = "Sessions that may be open at once. Default: 100000"},
+    {"affinity", SL__KEY_CHOICE, AT(sl__pool_part, affinity), .choices = affinities,
+     .note = "Where the calls of a session run that says nothing of it. Default: hint"},
     {NULL},
 };
 static const struct sl__pool_part pool_init = {.options = SL_POOL_OPTIONS_INIT};

@@ -43,6 +43,7 @@ struct sl__pool_part {
     const char *const *path;
     struct sl__recycle_part recycle;
     int template_use;
+    int affinity;
 };
 
 struct sl__load_part {
