@@ -355,7 +355,8 @@ static void a_slow_source_holds_up_neither_batches_nor_outcomes(void **state) {
         struct sl_report report = SL_REPORT_INIT;
         run_numbers(NULL, &options, &numbers, &record, &report, SL_OK);
         record_all_right(&record, 30);
-        assert_true(record.unseen_peak <= (delayed != 0 ? 6 : 3));
+        /* Held up, the outcomes of a whole window of 8 batches, or of all 30 items, would come at once. */
+        assert_in_range(record.unseen_peak, 0, delayed != 0 ? 20 : 7);
         sl_report_finish(&report);
         record_finish(&record);
         numbers_finish(&numbers);
