@@ -90,7 +90,10 @@ void console_hide(void) {
 }
 
 bool console_wants_progress(void) {
-    return console.bar || console.lines;
+    pthread_mutex_lock(&console.mutex);
+    bool wants = console.bar || console.lines;
+    pthread_mutex_unlock(&console.mutex);
+    return wants;
 }
 
 /* Takes the lock's burden: bar away, line out, bar back. `prefix` is drawn in the style. */

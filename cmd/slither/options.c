@@ -19,23 +19,6 @@ bool option_is_heading(const struct option_spec *spec) {
     return spec->help == NULL;
 }
 
-bool text_list_add(struct text_list *list, const char *text) {
-    const char **texts = realloc(list->texts, (list->count + 2) * sizeof(*texts));
-    if (texts == NULL) {
-        return false;
-    }
-    texts[list->count] = text;
-    texts[list->count + 1] = NULL;
-    list->texts = texts;
-    list->count++;
-    return true;
-}
-
-void text_list_finish(struct text_list *list) {
-    free(list->texts);
-    *list = (struct text_list){NULL, 0};
-}
-
 /* as_completed and as-completed are the same word. */
 static bool same_choice(const char *a, const char *b) {
     for (; *a != '\0' && *b != '\0'; a++, b++) {

@@ -164,10 +164,15 @@ static enum sl_code write_head(struct sl__run *run, struct sl_error *error) {
 }
 
 bool sl__run_renew_head(struct sl__run *run) {
-    SL_ASSERT(run->open_seat == NULL);
     struct sl_error error;
+    if (run->head_moved == run->use.moved) {
+        return true;
+    }
+    if (run->open_seat != NULL) {
+        sl__seat_spill_open(run, true); /* it begins with the head that was */
+    }
     sl__error_init(&error);
-    if (run->head_moved == run->use.moved || write_head(run, &error) == SL_OK) {
+    if (write_head(run, &error) == SL_OK) {
         return true;
     }
     sl__run_end(run, SL__STOPPING, &error);

@@ -221,8 +221,8 @@ static void long_texts_are_cut_in_the_box_and_whole_in_the_title(void **state) {
 struct drawn {
     struct sl_stage stages[STAGES_MAX + 1];
     struct sl_route routes[STAGES_MAX][ROUTES_MAX + 1];
-    char names[STAGES_MAX][16];
-    char notes[STAGES_MAX][ROUTES_MAX][48];
+    char names[STAGES_MAX][24];
+    char notes[STAGES_MAX][ROUTES_MAX][64];
     const char *outputs[OUTPUTS_MAX + 1];
     uint32_t count;
 };
