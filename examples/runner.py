@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs examples and their baselines, and compares them. `slither example` and `slither baseline` are this.
+"""Runs examples and their baselines, and compares them. `slither example`, `slither baseline` and `slither new` are this.
 
 Each example has a directory of its own beside this file: data.py fills a directory with its input, the program NAME does the work with Slither, NAME.py
 is its Python side, and baseline.py does the same job in pure Python.
@@ -7,8 +7,10 @@ is its Python side, and baseline.py does the same job in pure Python.
 import argparse
 import ast
 import json
+import keyword
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import subprocess
@@ -78,6 +80,32 @@ def show_list():
     for name, (text, packages) in EXAMPLES.items():
         print("%-*s  %s%s" % (width, name, text, "; needs " + ", ".join(package.split(">")[0] for package in packages) if packages else ""))
     print("\nslither example NAME runs one; slither example --all those that need no packages")
+
+
+# ---- a project of one's own ------------------------------------------------------------------------------------------------
+
+NEW_FILES = ("pipe.yaml", "module.py", "normalize.c", "items.ndjson", "Makefile", "expected/long.ndjson", "expected/default.ndjson")
+
+
+def new_project(arguments):
+    """Writes a small project that runs and passes its own test: a pipe, its Python module, a C plugin, and a Makefile."""
+    if len(arguments) != 1:
+        raise Failed("expected one name: slither new NAME")
+    target = pathlib.Path(arguments[0])
+    name = target.name
+    if not name.isidentifier() or not name.isascii() or keyword.iskeyword(name) or name in sys.stdlib_module_names:
+        raise Failed("'%s' cannot be the name of a project: it becomes that of a Python module; take letters, digits and _, not a digit first, and no "
+                     "name that Python has" % name)
+    try:
+        target.mkdir(parents=True)
+    except OSError as reason:
+        raise Failed("%s: %s" % (target, reason.strerror)) from None
+    for file in NEW_FILES:
+        path = target / (name + ".py" if file == "module.py" else file)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text((HERE / "new" / file).read_text(encoding="utf-8").replace("@NAME@", name), encoding="utf-8")
+    print("%s has a pipe, a Python module, a C plugin and a test. Go on with:\n\n    cd %s\n    make check" % (target, shlex.quote(str(target))))
+    return 0
 
 
 # ---- running ---------------------------------------------------------------------------------------------------------
@@ -259,6 +287,8 @@ def to_stderr(text):
 def main():
     command, arguments = sys.argv[1], sys.argv[2:]
     try:
+        if command == "new":
+            return new_project(arguments)
         options = parse(command, arguments)
         if not options.names:
             show_list()

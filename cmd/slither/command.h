@@ -37,6 +37,7 @@ extern const struct command completion_command;
 extern const struct command eval_command;
 extern const struct command example_command;
 extern const struct command help_command;
+extern const struct command new_command;
 extern const struct command shell_command;
 extern const struct command run_command;
 extern const struct command store_command;

@@ -10,7 +10,7 @@
 
 const struct command *const commands[] = {
     &baseline_command, &call_command, &completion_command, &eval_command,  &example_command,
-    &help_command,     &run_command,  &shell_command,      &store_command,
+    &help_command,     &new_command,  &run_command,        &shell_command, &store_command,
 };
 const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 

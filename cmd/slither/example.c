@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slither example, slither baseline: checks the options, and becomes the examples' own runner, a Python program.
+ * slither example, slither baseline, slither new: checks the options, and becomes the examples' own runner, a Python program.
  *
  * It stands in $SLITHER_EXAMPLES_PATH, or else in ../../examples beside this program in a build directory, or in ../libexec/slither/examples where
  * it was installed.
@@ -63,6 +63,8 @@ static const struct option_spec baseline_options_table[] = {
     OPTIONS_OF_BOTH,
 };
 
+static const struct option_spec new_options_table[] = {OPTION_HELP, OPTION_END};
+
 /* The directory of this program, so that a build directory and an installation need no setting. */
 static bool own_directory(char directory[PATH_MAX]) {
     ssize_t size = readlink("/proc/self/exe", directory, PATH_MAX - 1);
@@ -105,12 +107,28 @@ static bool find_runner(char path[PATH_MAX]) {
     return false;
 }
 
+/* The user's interpreter, as for workers. */
+static void choose_interpreter(char interpreter[PATH_MAX]) {
+    const char *virtual_environment = getenv("VIRTUAL_ENV");
+    snprintf(interpreter, PATH_MAX, "python3");
+    if (virtual_environment != NULL && virtual_environment[0] != '\0') {
+        snprintf(interpreter, PATH_MAX, "%.4000s/bin/python", virtual_environment);
+    }
+}
+
+static int become(const char *const *arguments) {
+    (void)setenv("PYTHONDONTWRITEBYTECODE", "1", 0); /* the examples may lie where nothing is to be written */
+    execvp(arguments[0], (char *const *)arguments);
+    fprintf(stderr, "slither: the interpreter %s cannot be started: %s; have python3 on PATH\n", arguments[0],
+            strerror(errno));
+    return STATUS_HALTED;
+}
+
 /* Becomes the runner; returns only when that was not possible. */
 static int become_runner(const struct command *command, const struct example_options *options, int name_count,
                          char **names) {
     char runner[PATH_MAX], workers[24];
-    const char *virtual_environment = getenv("VIRTUAL_ENV");
-    char interpreter[PATH_MAX] = "python3";
+    char interpreter[PATH_MAX];
     const char *arguments[ARGUMENTS_MAX + 24];
     size_t count = 0;
     if (!find_runner(runner)) {
@@ -119,9 +137,7 @@ static int become_runner(const struct command *command, const struct example_opt
     if (name_count > ARGUMENTS_MAX) {
         return usage_error(command, "too many names: at most %d", ARGUMENTS_MAX);
     }
-    if (virtual_environment != NULL && virtual_environment[0] != '\0') {
-        snprintf(interpreter, sizeof interpreter, "%.4000s/bin/python", virtual_environment);
-    }
+    choose_interpreter(interpreter);
     arguments[count++] = interpreter;
     arguments[count++] = runner;
     arguments[count++] = command->name;
@@ -154,11 +170,7 @@ static int become_runner(const struct command *command, const struct example_opt
         arguments[count++] = names[i];
     }
     arguments[count] = NULL;
-    (void)setenv("PYTHONDONTWRITEBYTECODE", "1", 0); /* the examples may lie where nothing is to be written */
-    execvp(interpreter, (char *const *)arguments);
-    fprintf(stderr, "slither: the interpreter %s cannot be started: %s; have python3 on PATH\n", interpreter,
-            strerror(errno));
-    return STATUS_HALTED;
+    return become(arguments);
 }
 
 static int run(const struct command *command, int argc, char **argv) {
@@ -175,6 +187,29 @@ static int run(const struct command *command, int argc, char **argv) {
         break;
     }
     return become_runner(command, &options, argc - first, argv + first);
+}
+
+static int run_new(int argc, char **argv) {
+    struct example_options options = {0};
+    char problem[OPTION_PROBLEM_SIZE], runner[PATH_MAX], interpreter[PATH_MAX];
+    int first;
+    switch (options_parse(new_options_table, argc, argv, &options, &first, problem)) {
+    case OPTIONS_PROBLEM:
+        return usage_error(&new_command, "%s", problem);
+    case OPTIONS_HELP:
+        help_print_command(&new_command);
+        return finish_stdout();
+    case OPTIONS_OK:
+        break;
+    }
+    if (argc - first != 1) {
+        return usage_error(&new_command, "expected one name: slither new NAME");
+    }
+    if (!find_runner(runner)) {
+        return STATUS_HALTED;
+    }
+    choose_interpreter(interpreter);
+    return become((const char *const[]){interpreter, runner, "new", argv[first], NULL});
 }
 
 static int run_example(int argc, char **argv) {
@@ -207,4 +242,16 @@ const struct command baseline_command = {
     .options = baseline_options_table,
     .operands = OPERAND_EXAMPLE,
     .run = run_baseline,
+};
+
+const struct command new_command = {
+    .name = "new",
+    .synopsis = "NAME",
+    .summary = "write a small project: a pipe, a Python module, a C plugin, a test",
+    .description = "NAME is the directory, which must not be there yet; its last part becomes the name of the pipe and "
+                   "of the Python\n"
+                   "module. 'make check' in it builds the plugin, runs the pipe and compares what comes out.\n",
+    .options = new_options_table,
+    .operands = OPERAND_NONE,
+    .run = run_new,
 };

@@ -26,13 +26,13 @@ class Completion(harness.CommandTest):
         return set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", text, re.M))
 
     def test_commands(self):
-        self.assertEqual(set(self.complete("slither", "")), {"baseline", "call", "completion", "eval", "example", "help", "run", "shell", "store", "--version", "--help"})
+        self.assertEqual(set(self.complete("slither", "")), {"baseline", "call", "completion", "eval", "example", "help", "new", "run", "shell", "store", "--version", "--help"})
         self.assertEqual(self.complete("slither", "ca"), ["call"])
-        self.assertEqual(set(self.complete("slither", "help", "")), {"baseline", "call", "completion", "eval", "example", "help", "run", "shell", "store"})
+        self.assertEqual(set(self.complete("slither", "help", "")), {"baseline", "call", "completion", "eval", "example", "help", "new", "run", "shell", "store"})
         self.assertEqual(self.complete("slither", "completion", "z"), ["zsh"])
 
     def test_every_option(self):
-        for command in ("call", "completion", "eval", "help", "run", "shell", "store"):
+        for command in ("call", "completion", "eval", "help", "new", "run", "shell", "store"):
             self.assertEqual(set(self.complete("slither", command, "--")), self.help_options(command))
 
     def test_values(self):
@@ -70,7 +70,7 @@ class Completion(harness.CommandTest):
         (self.folder / "_slither").write_bytes(script)
         done = subprocess.run(["zsh", "-n", "_slither"], capture_output=True, text=True, cwd=self.folder)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        for command in ("call", "completion", "help", "run"):
+        for command in ("call", "completion", "help", "new", "run"):
             for option in self.help_options(command):
                 self.assertIn(option.encode(), script)
         # The whole way, as a user goes it: a zsh on a terminal of its own, asked to list what there is.

@@ -36,7 +36,7 @@ class Options(harness.CommandTest):
         self.status(self.run_command("completion", "--help"), 0)
 
     def test_help_fits(self):
-        for command in ("call", "eval", "example", "run", "shell", "store"):
+        for command in ("call", "eval", "example", "new", "run", "shell", "store"):
             for line in self.run_command("help", command).out.decode().splitlines():
                 self.assertLessEqual(len(line), 116, line)
 
@@ -80,7 +80,7 @@ class Options(harness.CommandTest):
             self.status(self.run_command("help", stdout=full), 3)
 
     def test_manual_page_has_each_option(self):
-        for command in ("call", "eval", "example", "run", "shell", "store"):
+        for command in ("call", "eval", "example", "new", "run", "shell", "store"):
             page = (MAN / f"slither-{command}.1").read_text()
             listed = dict(re.findall(r"^\.It Fl (?:\w , Fl )?-([a-z-]+)(?: Ar ([A-Z=|]+))?", page, re.M))
             self.assertEqual(listed, self.help_options(command))

@@ -62,6 +62,33 @@ class ExampleCommandTest(unittest.TestCase):
         self.assertNotIn('"slither"', done.stdout)
         self.assertIn('"safe_python"', done.stdout)
 
+    def test_new_project(self):
+        """It runs, and passes its own test; then it fails it, when its function is changed."""
+        with tempfile.TemporaryDirectory() as folder:
+            project = pathlib.Path(folder) / "mine"
+            done = slither("new", str(project))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("make check", done.stdout)
+            make = ["make", "-C", str(project), "SLITHER=" + COMMAND, "SLITHER_CFLAGS=" + os.environ["SLITHER_TEST_CFLAGS"]]
+            checked = subprocess.run([*make, "check"], capture_output=True, text=True, timeout=120)
+            self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+            self.assertIn("mine: what came out is what was expected", checked.stdout)
+            module = project / "mine.py"
+            module.write_text(module.read_text().replace("len(item", "1 + len(item"))
+            checked = subprocess.run([*make, "check"], capture_output=True, text=True, timeout=120)
+            self.assertNotEqual(checked.returncode, 0, checked.stdout)
+            self.assertEqual(subprocess.run([*make, "run"], capture_output=True, timeout=120).returncode, 0)
+            done = slither("new", str(project))
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("File exists", done.stderr)
+
+    def test_names_of_projects(self):
+        for name in ("7up", "with-dash", "json", "class"):
+            done = slither("new", "/nowhere/" + name)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("'%s' cannot be the name of a project" % name, done.stderr)
+        self.assertEqual(slither("new").returncode, 2)
+
 
 if __name__ == "__main__":
     unittest.main()
