@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The native stage of the pipe @NAME@: a text in small letters, with one space between words. Items without a text are skipped. */
 #include <ctype.h>
 #include <stdlib.h>
@@ -6,7 +7,8 @@
 
 SL_PLUGIN;
 
-SL_API enum sl_code normalize(void *context, const struct sl_pipe_item *item, struct sl_emit *emit, struct sl_error *error) {
+SL_API enum sl_code normalize(void *context, const struct sl_pipe_item *item, struct sl_emit *emit,
+                              struct sl_error *error) {
     struct sl_value value;
     const char *text;
     size_t size, length = 0;
