@@ -18,7 +18,7 @@ from slither import _fork
 PACKAGE = os.path.dirname(os.path.dirname(slither.__file__))
 PATIENCE_S = 20
 PROMISED_S = 1.0  # from the end of the host to that of the last process
-PROTOCOL = 5
+PROTOCOL = 6
 
 # The life-cycle socket has to be descriptor 3, whatever number it has here.
 LAUNCH = ("import os, sys; number = int(sys.argv[1]); os.dup2(number, 3); number == 3 or os.close(number); "
