@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SLITHER_BUILD", ROOT / "build"))
-GOOD = [ROOT / "fuzz/corpus/config/full.yaml", *sorted((ROOT / "examples").rglob("*.yaml"))]
+# The template of `slither new` is none before its name stands in it; tests/examples runs what becomes of it.
+GOOD = [ROOT / "fuzz/corpus/config/full.yaml", *(path for path in sorted((ROOT / "examples").rglob("*.yaml")) if path.parent.name != "new")]
 
 
 @pytest.fixture(scope="module")
