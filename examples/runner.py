@@ -272,6 +272,8 @@ def notes(result):
     for baseline in result["baselines"]:
         if own and baseline["mode"] == "safe_python" and not baseline.get("wrong_runs") and baseline["seconds"] <= own["work_seconds"]:
             print("  safe Python (%s%s) is correct here, and no slower." % (baseline["python"], "" if baseline["gil"] else " without GIL"))
+    if own and result["name"] == "image_pipeline":
+        print("  peak memory of Slither: of the whole program, its run without bounds included; the bounded one is in the proofs.")
     if result["baselines"] and own:
         print("  time: of the work, for Slither with the start of its workers. lines: code of all files, proofs and checks included.")
 
