@@ -34,7 +34,7 @@ EXAMPLES = {
 MODES = ("unsafe_threaded", "safe_python")
 # How often a baseline runs: a race does not show every time. Less where a run takes seconds.
 BASELINE_RUNS = {"small": 20, "full": 5}
-BASELINE_RUNS_OF = {"ml_scoring": {"small": 3, "full": 3}, "image_pipeline": {"small": 2, "full": 1}}
+BASELINE_RUNS_OF = {"ml_scoring": {"small": 2, "full": 3}, "image_pipeline": {"small": 1, "full": 1}}
 TIMEOUT_SECONDS = {"small": 300, "full": 1800}
 
 

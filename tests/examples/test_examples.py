@@ -45,7 +45,7 @@ def main(name, python=None, free_threaded=None):
     for baseline in safe:
         assert baseline["wrong_runs"] == 0, baseline  # it is called safe
     for baseline in safe + unsafe:
-        assert baseline["runs"] >= 2 and baseline["seconds"] > 0 and baseline["lines"] > 10, baseline
+        assert baseline["runs"] >= 1 and baseline["seconds"] > 0 and baseline["lines"] > 10, baseline
     if name == "batch_stats":
         assert [baseline["killed_by"] for baseline in result["baselines_crash"]] == ["SIGSEGV"] * 2, result["baselines_crash"]
     text = slither("example", name, "--no-baseline", *(["--python", python] if python else []))
