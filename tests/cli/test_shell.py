@@ -161,8 +161,10 @@ class Terminal(harness.CommandTest):
         process = self.open_shell()
         self.type("math:sqrt 16\n")
         self.show(r"\n4\.0\r\n")
+        self.show(r"slither> ")
         self.type(" builtins:str 'secret'\n")
         self.show(r"\n\"secret\"\r\n")
+        self.show(r"slither> ") # before that the terminal takes ^D for itself
         self.type("\x04")
         self.assertEqual(process.wait(harness.LIMIT_S), 0)
         path = self.folder / "state" / "slither" / "history"
