@@ -6,6 +6,7 @@
 
 #include "console.h"
 #include "run.h"
+#include "secrets.h"
 
 #define PROBLEMS_MAX 64 /* of a file that are told */
 
@@ -26,6 +27,9 @@ bool run_read_file(struct run *run) {
         console_message(CONSOLE_PLAIN, "and %u more", count - PROBLEMS_MAX);
     }
     sl_error_finish(&error);
+    if (code == SL_OK) {
+        secrets_else(sl_pipe_file_redact(run->file));
+    }
     return code == SL_OK;
 }
 
@@ -108,6 +112,7 @@ enum sl_code run_start(struct run *run) {
         struct sl_pipe_file_start_options start = SL_PIPE_FILE_START_OPTIONS_INIT;
         start.announce = on_announce;
         start.announce_context = run;
+        start.redact = secrets_given();
         code = sl_pipe_file_start(run->file, run->runtime, &start, &run->error);
         run->started = code == SL_OK;
     }

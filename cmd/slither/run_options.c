@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secrets.h"
+
 #define AT(member) offsetof(struct run_options, member)
 #define TRACE_ITEMS_MAX 4096
 
@@ -121,6 +123,7 @@ const struct option_spec run_option_specs[] = {
     {"trace-items", 0, OPTION_COUNT, "N",
      "Show where the first N items went and how long each step took, after the run and in the report", AT(trace_items),
      1, TRACE_ITEMS_MAX, NULL, NULL},
+    OPTION_REDACT,
 
     OPTIONS_TERMINAL(struct run_options),
     OPTION_HELP,
@@ -184,6 +187,7 @@ void run_options_finish(struct run_options *options) {
     for (size_t i = 0; i < options->output_count; i++) {
         free(options->outputs[i].name);
     }
+    secrets_finish();
     free(options->settings);
     free(options->outputs);
     *options = (struct run_options){0};

@@ -12,6 +12,7 @@ const char *const secrets_choices[] = {"default", "none", NULL};
 static struct {
     struct text_list patterns; /* of `list`; an empty one is a list, too */
     char *list;
+    const char *const *others; /* where there is no list */
 } secrets;
 
 static const char *const nothing[] = {NULL};
@@ -34,7 +35,7 @@ bool secrets_take(void *options, const char *text, char problem[OPTION_PROBLEM_S
     struct sl_error error = SL_ERROR_INIT;
     char empty[1] = "";
     size_t size = 0;
-    bool good = sl_redact(secrets_patterns(), empty, &size, &error) == SL_OK;
+    bool good = sl_redact(secrets_given(), empty, &size, &error) == SL_OK;
     if (!good) {
         snprintf(problem, OPTION_PROBLEM_SIZE, "--redact: %.300s", error.message);
     } else if (secrets.patterns.count == 0 && strcmp(text, "none") != 0) {
@@ -46,8 +47,16 @@ bool secrets_take(void *options, const char *text, char problem[OPTION_PROBLEM_S
     return good;
 }
 
-const char *const *secrets_patterns(void) {
+const char *const *secrets_given(void) {
     return secrets.list == NULL ? NULL : secrets.patterns.count == 0 ? nothing : secrets.patterns.texts;
+}
+
+void secrets_else(const char *const *patterns) {
+    secrets.others = patterns;
+}
+
+const char *const *secrets_patterns(void) {
+    return secrets.list != NULL ? secrets_given() : secrets.others;
 }
 
 size_t secrets_hide(char *text, size_t size) {
@@ -59,4 +68,5 @@ void secrets_finish(void) {
     text_list_finish(&secrets.patterns);
     free(secrets.list);
     secrets.list = NULL;
+    secrets.others = NULL;
 }

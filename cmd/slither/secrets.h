@@ -9,7 +9,11 @@
 
 /* For option tables: LIST is "none", or patterns separated by commas, "default" among them. `options` is not used. */
 bool secrets_take(void *options, const char *text, char problem[OPTION_PROBLEM_SIZE]);
-/* For struct sl_pool_options; NULL until something was taken. Valid until secrets_finish(). */
+/* What was taken; NULL: nothing. Valid until secrets_finish(). */
+const char *const *secrets_given(void);
+/* What stands where nothing was taken; borrowed, and no bad pattern among them. */
+void secrets_else(const char *const *patterns);
+/* For struct sl_pool_options: what was taken, or stands for it; NULL: the usual ones. */
 const char *const *secrets_patterns(void);
 /* In place; the new size. Where that is smaller a NUL follows. */
 size_t secrets_hide(char *text, size_t size);

@@ -97,6 +97,8 @@ SL_API const char *sl_pipe_file_name(const struct sl_pipe_file *file);
 SL_API const char *sl_pipe_file_description(const struct sl_pipe_file *file);
 /** Its outputs by name, `default` last; `*count` of them. */
 SL_API const char *const *sl_pipe_file_outputs(const struct sl_pipe_file *file, uint32_t *count);
+/** Its `redact`, for sl_redact() of what the host shows of items; NULL where the file has none. */
+SL_API const char *const *sl_pipe_file_redact(const struct sl_pipe_file *file);
 
 /* ---- starting ------------------------------------------------------------------------------------------------------ */
 
@@ -107,10 +109,14 @@ struct sl_pipe_file_start_options {
     void *announce_context;
     /** for making the Python environment of `requirements`; default 600000 */
     uint32_t requirements_timeout_ms;
+    /**
+     * as in struct sl_pool_options, in place of `redact` in the file and in its pools; NULL: those. Copied.
+     */
+    const char *const *redact;
 };
 
 #define SL_PIPE_FILE_START_OPTIONS_INIT \
-    { sizeof(struct sl_pipe_file_start_options), NULL, NULL, 600000 }
+    { sizeof(struct sl_pipe_file_start_options), NULL, NULL, 600000, NULL }
 
 /**
  * Makes the Python environment, opens the stores, loads the tables and starts the pools, all of them at once. `options` NULL: the defaults. Blocks until all

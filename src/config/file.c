@@ -148,6 +148,22 @@ static void check_pools(struct sl__reader *reader, struct sl__file_part *said) {
     }
 }
 
+/* The patterns of the file, and those of pools, which the pools would find out about too late. */
+static void check_redact(struct sl__reader *reader, struct sl_pipe_file *file) {
+    struct sl_error error = SL_ERROR_INIT;
+    if (sl__redact_init(&file->redact, file->said.redact, &error) != SL_OK) {
+        problem(reader, &file->said.part, "redact", "%s", error.message);
+    }
+    const struct sl__pool_part *pools = file->said.pools.items;
+    for (uint32_t i = 0; i < file->said.pools.count; i++) {
+        struct sl__redact redact;
+        if (sl__redact_init(&redact, pools[i].options.redact, &error) != SL_OK) {
+            problem(reader, &pools[i].part, "redact", "%s", error.message);
+        }
+    }
+    sl_error_finish(&error);
+}
+
 static void check_run(struct sl__reader *reader, struct sl_pipe_file *file) {
     const struct sl__run_part *run = &file->said.options;
     struct sl_error error = SL_ERROR_INIT;
@@ -192,6 +208,7 @@ static void read_text(struct sl_pipe_file *file, struct sl__problems *problems, 
     }
     check_pools(&reader, &file->said);
     check_stores(&reader, &file->said);
+    check_redact(&reader, file);
     check_run(&reader, file);
     sl__make_pipe(&reader, file, depth);
 }
@@ -338,6 +355,10 @@ const char *sl_pipe_file_description(const struct sl_pipe_file *file) {
 const char *const *sl_pipe_file_outputs(const struct sl_pipe_file *file, uint32_t *count) {
     *count = file->output_count;
     return file->outputs;
+}
+
+const char *const *sl_pipe_file_redact(const struct sl_pipe_file *file) {
+    return file->said.redact;
 }
 
 const struct sl_pipe_pool *sl_pipe_file_pools(const struct sl_pipe_file *file, uint32_t *count) {

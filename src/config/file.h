@@ -5,6 +5,7 @@
 
 #include <slither/pipe_file.h>
 
+#include "base/redact.h"
 #include "parts.h"
 #include "plugin.h"
 #include "problems.h"
@@ -41,6 +42,7 @@ struct sl_pipe_file {
     const char *path;
     const char *directory; /* "" is the process's */
     struct sl__file_part said;
+    struct sl__redact redact; /* of texts that quote an item; while it is started, what was said then */
     struct sl__jq_watch *watch;
     jv vars;
     struct sl__native *natives;

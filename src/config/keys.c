@@ -120,9 +120,7 @@ static const struct sl__key pool_keys[] = {
     {"keep_thread_environment", SL__KEY_BOOL, OPTION(keep_thread_environment),
      .note = "true: leave OMP_NUM_THREADS and its kin alone"},
     {"redact", SL__KEY_TEXTS, OPTION(redact),
-     .note =
-         "Names whose values are kept out of error texts and logs, instead of the usual ones; * stands for any part "
-         "of a name, default for the usual ones, an empty list for none"},
+     .note = "Names whose values are kept out of its workers' texts, instead of those of the file's redact"},
     {"session_max", SL__KEY_COUNT, OPTION(session_max), .min = 1, .max = 16777216,
      .note = "Sessions that may be open at once. Default: 100000"},
     {"affinity", SL__KEY_CHOICE, AT(sl__pool_part, affinity), .choices = affinities,
@@ -394,6 +392,10 @@ static const struct sl__key file_keys[] = {
     {"python", SL__KEY_SECTION, AT(sl__file_part, python), .section = &python_section,
      .note = "The Python of all pools"},
     {"env", SL__KEY_PAIRS, AT(sl__file_part, env), .note = "Environment of all workers; null removes a variable"},
+    {"redact", SL__KEY_TEXTS, AT(sl__file_part, redact),
+     .note =
+         "Names whose values are kept out of error texts and logs, instead of the usual ones; * stands for any part "
+         "of a name, default for the usual ones, an empty list for none"},
     {"pools", SL__KEY_NAMED, AT(sl__file_part, pools), .section = &pool_section,
      .note = "Pools of Python workers by name. Default: one of the name main"},
     {"stores", SL__KEY_NAMED, AT(sl__file_part, stores), .section = &store_section, .note = "Stores by name"},

@@ -157,6 +157,7 @@ struct sl__file_part {
     const struct sl__yaml *vars; /* a map of scalars */
     struct sl__python_part python;
     const char *const *env;
+    const char *const *redact;
     struct sl__parts pools, stores, stages;
     const char *const *outputs;
     struct sl__parts on_error; /* by stage, or "*" */

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "base/array.h"
+#include "base/redact.h"
 #include "jq_value.h"
 #include "sys/clock.h"
 
@@ -53,6 +54,7 @@ struct sl__jq {
     const char *text, *where;
     jv vars;
     uint32_t timeout_ms;
+    const struct sl__redact *redact;
     char *path; /* names behind one another, each with its NUL, when that is all the program is; else NULL */
     uint32_t path_count;
     pthread_mutex_t lock;
@@ -312,6 +314,7 @@ enum sl_code sl__jq_create(const struct sl__jq_options *options, struct sl__jq *
     program->where = options->where;
     program->vars = jv_copy(options->vars);
     program->timeout_ms = options->timeout_ms;
+    program->redact = options->redact;
     pthread_mutex_init(&program->lock, NULL);
     enum sl_code code = compile(program, &program->free, error);
     if (code == SL_OK && !find_path(program)) {
@@ -382,6 +385,18 @@ enum sl_code sl__jq_begin(struct sl__jq *program, struct sl_value item, struct s
     return SL_OK;
 }
 
+/* What jq says of an item, which it quotes. */
+static enum sl_code quoting(struct sl__jq_run *run, jv message, struct sl_error *error) {
+    char *text = strdup(jv_string_value(message));
+    if (text == NULL) {
+        return sl_error_set(error, SL_E_OUT_OF_MEMORY, "%s: no memory for what jq says", run->program->where);
+    }
+    (void)sl__redact_text(run->program->redact, SL__REDACT_TEXT, text, strlen(text));
+    enum sl_code code = sl_error_set(error, SL_E_ITEM, "%s: jq: %s", run->program->where, text);
+    free(text);
+    return code;
+}
+
 static enum sl_code failed(struct sl__jq_run *run, jv message, struct sl_error *error) {
     pthread_mutex_lock(&run->lock);
     bool stopped = run->stopped;
@@ -398,7 +413,7 @@ static enum sl_code failed(struct sl__jq_run *run, jv message, struct sl_error *
     if (jv_get_kind(message) != JV_KIND_STRING) {
         message = jv_dump_string(message, 0);
     }
-    enum sl_code code = sl_error_set(error, SL_E_ITEM, "%s: jq: %s", run->program->where, jv_string_value(message));
+    enum sl_code code = quoting(run, message, error);
     jv_free(message);
     return code;
 }

@@ -24,6 +24,7 @@
 
 struct sl__jq;
 struct sl__jq_watch;
+struct sl__redact;
 
 enum sl_code sl__jq_watch_create(struct sl__jq_watch **watch, struct sl_error *error);
 /* No program of it may be left. NULL is fine. */
@@ -35,6 +36,8 @@ struct sl__jq_options {
     const char *where;   /* "stage prepare (pipe.yaml:7:9)", for messages */
     jv vars;             /* an object: each member is $name; borrowed, and copied */
     uint32_t timeout_ms; /* UINT32_MAX: none */
+    const struct sl__redact
+        *redact; /* of what jq says of an item; borrowed, and may be changed while no program runs */
 };
 
 /* Compiles. invalid_data: it does not, and the error's message is that of jq; out_of_memory. */

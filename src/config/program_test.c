@@ -12,6 +12,7 @@
 
 #include <slither/json.h>
 
+#include "base/redact.h"
 #include "program.h"
 #include "sys/clock.h"
 
@@ -30,7 +31,7 @@ static int end(void **state) {
 
 static struct sl__jq *compile(const char *text, uint32_t timeout_ms) {
     jv vars = jv_object_set(jv_object(), jv_string("n"), jv_number(3));
-    const struct sl__jq_options options = {the_watch, text, "stage t (p.yaml:1)", vars, timeout_ms};
+    const struct sl__jq_options options = {the_watch, text, "stage t (p.yaml:1)", vars, timeout_ms, &sl__redact_usual};
     struct sl__jq *jq = NULL;
     struct sl_error error = SL_ERROR_INIT;
     enum sl_code code = sl__jq_create(&options, &jq, &error);

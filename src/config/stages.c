@@ -83,6 +83,7 @@ static void compile(struct maker *maker, const struct sl__native *native, const 
         .vars = maker->file->vars,
         .timeout_ms =
             native->said->jq != NULL && native->said->timeout_ms != 0 ? native->said->timeout_ms : SL__JQ_TIMEOUT_MS,
+        .redact = &maker->file->redact,
     };
     struct sl_error error = SL_ERROR_INIT;
     enum sl_code code = sl__jq_create(&options, out, &error);

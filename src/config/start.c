@@ -356,6 +356,11 @@ static enum sl_code prepare_birth(struct birth *birth, bool first) {
     if (birth->options.python == NULL) {
         birth->options.python = birth->starting->python;
     }
+    if (birth->starting->options.redact != NULL) {
+        birth->options.redact = birth->starting->options.redact;
+    } else if (birth->options.redact == NULL) {
+        birth->options.redact = file->said.redact;
+    }
     enum sl_code code = prepare_path(birth);
     birth->options.python_path = birth->path.items;
     return code;
@@ -475,7 +480,11 @@ enum sl_code sl_pipe_file_start(struct sl_pipe_file *file, struct sl_runtime *ru
         memcpy(&starting.options, options, SL_MIN(options->size, sizeof starting.options));
     }
     sl_error_finish(starting.error);
-    enum sl_code code = provide_python(&starting);
+    const char *const *redact = starting.options.redact != NULL ? starting.options.redact : file->said.redact;
+    enum sl_code code = sl__redact_init(&file->redact, redact, starting.error);
+    if (code == SL_OK) {
+        code = provide_python(&starting);
+    }
     if (code == SL_OK) {
         code = open_stores(&starting);
     }

@@ -4,6 +4,7 @@ import json
 import unittest
 
 import harness
+from pipes import PipeTest
 
 SECRET = "hunter2"
 
@@ -98,6 +99,82 @@ class Redaction(harness.CommandTest):
             self.status(result, 2)
             self.assertIn("redact", result.err)
             self.assertIn(says, result.err)
+
+
+class Run(PipeTest):
+    """The same of `slither run`, with the lists of a pipe's file."""
+
+    STAGES = """
+stages:
+  - {name: check, jq: 'if .fail then error({password: .fail, iban: .fail}) else . end', on_error: skip}
+  - {name: tell, python: 'cli_functions:tells', mode: each, batch_size: 1, on_error: skip}
+"""
+    BAD_LINE = b'{"password": "hunter2", "iban": "hunter2",\n'
+
+    def tell(self, *options: str, head: str = "", redact: str = ""):
+        """Every text that a run shows of an item, of a failure in jq and in Python, a worker's line, a mark, and a bad line."""
+        items = harness.ndjson([{"fail": SECRET}, "raise", "error", "skip", "crash"])
+        stages = self.STAGES.replace("if .fail", "if type == \"object\"")
+        pipe = self.pipe(f"pools: {{main: {{workers: 1{redact}}}}}\n" + stages, head=head)
+        result = self.run_pipe("--errors", "errors", "--report", "report", *options, pipe, items=items + self.BAD_LINE)
+        self.status(result, 1)
+        lines = {line.get("stage", line["status"]): line for line in self.load_lines("errors")}
+        lines["raise"], lines["error"], lines["crash"] = [line for line in self.load_lines("errors") if line.get("stage") == "tell"]
+        self.assertEqual(lines["raise"].pop("input"), "raise")
+        return result, lines, open(self.path("report")).read()
+
+    def test_usual(self):
+        result, lines, report = self.tell("--trace-items", "9")
+        lines["check"].pop("input")
+        shown = {"stderr": result.err, "report": report, **{name: json.dumps(line) for name, line in lines.items()}}
+        for name, text in shown.items():
+            self.assertNotIn(f"password': '{SECRET}", text, name)
+            self.assertNotIn(f'password\\": \\"{SECRET}', text, name)
+        self.assertIn('"password":"***","iban":"hunter2"', lines["check"]["message"])
+        self.assertIn("'password': '***'", lines["raise"]["message"])
+        self.assertIn("token=***", lines["raise"]["traceback"])
+        self.assertIn("'password': '***'", lines["error"]["message"])
+        self.assertIn("'password': '***'", lines["crash"]["stderr"])
+        self.assertIn('"password": "***"', lines["bad_input"]["text"])
+
+    def test_option_takes_the_place_of_all_lists(self):
+        for head, redact in (("", ""), ("redact: [user]\n", ""), ("", ", redact: [user]"), ("redact: []\n", ", redact: []")):
+            with self.subTest(head=head, redact=redact):
+                result, lines, _ = self.tell("--redact", "iban,password", head=head, redact=redact)
+                self.assertIn('"password":"***","iban":"***"', lines["check"]["message"])
+                self.assertIn("'user': 'bob', 'password': '***'", lines["raise"]["message"])
+                self.assertIn("'user': 'bob', 'password': '***'", lines["crash"]["stderr"])
+                self.assertIn('"iban": "***"', lines["bad_input"]["text"])
+
+    def test_none(self):
+        result, lines, _ = self.tell("--redact", "none", head="redact: [user]\n", redact=", redact: [user]")
+        self.assertIn(f'"password":"{SECRET}"', lines["check"]["message"])
+        self.assertIn(f"'user': 'bob', 'password': '{SECRET}'", lines["raise"]["message"])
+        self.assertIn(f'"password": "{SECRET}"', lines["bad_input"]["text"])
+
+    def test_of_the_file(self):
+        result, lines, _ = self.tell(head="redact: [default, iban, user]\n")
+        self.assertIn('"password":"***","iban":"***"', lines["check"]["message"])
+        self.assertIn("'user': '***', 'password': '***'", lines["raise"]["message"])
+        self.assertIn("'user': '***', 'password': '***'", lines["crash"]["stderr"])
+        self.assertIn('"password": "***", "iban": "***"', lines["bad_input"]["text"])
+
+    def test_of_a_pool(self):
+        """A pool's own list stands in place of the file's, for its workers."""
+        result, lines, _ = self.tell(head="redact: [default, iban]\n", redact=", redact: [user]")
+        self.assertIn('"password":"***","iban":"***"', lines["check"]["message"])
+        self.assertIn(f"'user': '***', 'password': '{SECRET}'", lines["raise"]["message"])
+
+    def test_lists_are_checked_before_anything_starts(self):
+        for head, redact, place in (("redact: ['-']\n", "", "redact"), ("", ", redact: ['-']", "pools.main.redact")):
+            pipe = self.pipe(f"pools: {{main: {{workers: 1{redact}}}}}\n" + self.STAGES, head=head)
+            result = self.run_pipe("--check", pipe)
+            self.status(result, 2)
+            self.assertRegex(result.err, rf"pipe.yaml:3:\d+: {place}: .*no key can match")
+        result = self.run_pipe("--redact", "-", pipe, items=[])
+        self.status(result, 2)
+        self.assertIn("--redact", result.err)
+        self.assertIn("no key can match", result.err)
 
 
 if __name__ == "__main__":

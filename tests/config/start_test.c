@@ -419,9 +419,55 @@ static void requirements_that_cannot_be_had_say_what_to_do(void **state) {
     assert_int_equal(system(command), 0);
 }
 
+static void expect_message(struct sl_pipe_file *file, const char *part) {
+    struct lines lines = {.items = ITEMS("{\"password\":\"x7\",\"iban\":\"y7\"}")};
+    struct sl_error error = SL_ERROR_INIT;
+    assert_int_equal(run(file, &lines, &error), SL_E_HALTED);
+    if (strstr(error.message, part) == NULL) {
+        fail_msg("%s: expected %s", error.message, part);
+    }
+    sl_error_finish(&error);
+}
+
+static void what_jq_says_of_an_item_keeps_its_secrets(void **state) {
+    (void)state;
+    static const char *const ibans[] = {"iban", NULL}, *const nothing[] = {NULL}, *const bad[] = {"-", NULL};
+    struct sl_pipe_file_start_options options = SL_PIPE_FILE_START_OPTIONS_INIT;
+    struct sl_error error = SL_ERROR_INIT;
+    struct sl_pipe_file *file = read_good("pipe: p\nstages: [{name: s, jq: 'error(.)'}]\n");
+    assert_null(sl_pipe_file_redact(file));
+    start_good(file, NULL);
+    expect_message(file, "jq: {\"password\":\"**\",\"iban\":\"y7\"}");
+    sl_pipe_file_destroy(file);
+
+    file = read_good("pipe: p\nredact: [default, iban]\nstages: [{name: s, router: [{when: 'error(.)', to: t}]},"
+                     "{name: t, jq: .}]\n");
+    assert_string_equal(sl_pipe_file_redact(file)[1], "iban");
+    start_good(file, NULL);
+    expect_message(file, "jq: {\"password\":\"**\",\"iban\":\"**\"}");
+    sl_pipe_file_stop(file, 0);
+    /* The list of a start is in the place of the file's until the stop. */
+    options.redact = ibans;
+    start_good(file, &options);
+    expect_message(file, "jq: {\"password\":\"x7\",\"iban\":\"**\"}");
+    sl_pipe_file_stop(file, 0);
+    options.redact = nothing;
+    start_good(file, &options);
+    expect_message(file, "jq: {\"password\":\"x7\",\"iban\":\"y7\"}");
+    sl_pipe_file_stop(file, 0);
+    options.redact = bad;
+    assert_int_equal(sl_pipe_file_start(file, runtime, &options, &error), SL_E_INVALID_ARGUMENT);
+    assert_non_null(strstr(error.message, "no key can match"));
+    sl_error_finish(&error);
+    start_good(file, NULL);
+    expect_message(file, "jq: {\"password\":\"**\",\"iban\":\"**\"}");
+    sl_pipe_file_destroy(file);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jq_stages_and_routers_need_no_worker),
+        cmocka_unit_test(what_jq_says_of_an_item_keeps_its_secrets),
         cmocka_unit_test(rows_are_joined),
         cmocka_unit_test(plugins_are_begun_run_and_ended),
         cmocka_unit_test(what_is_no_plugin_is_refused_by_name),
