@@ -53,12 +53,13 @@ static void take_signal(void *context, int number) {
     phases->count++;
     switch (phases->phase) {
     case PHASE_OPENING:
-        _exit(STATUS_INTERRUPTED);
     case PHASE_STARTING:
         atomic_store(&phases->signal, number);
         console_stop();
         console_message(CONSOLE_ERROR, "%s before the first item", signal_name(number));
-        actions->write_early(phases->context);
+        if (phases->phase == PHASE_STARTING) {
+            actions->write_early(phases->context);
+        }
         _exit(STATUS_INTERRUPTED); /* the workers see that their host is gone, and go too */
     case PHASE_RUNNING:
         take_while_running(phases, number);

@@ -3,7 +3,7 @@
  * How far a command that runs items is, and what a signal does then.
  *
  *   phase     first signal                 second                          third
- *   opening   the program ends
+ *   opening   the program says so and ends
  *   starting  report, the program ends
  *   running   drain                        cancel, do not wait for readers the program ends
  *   closing   nothing: it is ending        do not wait for readers         the program ends

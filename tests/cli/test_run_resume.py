@@ -71,8 +71,8 @@ class Resume(PipeTest):
         arguments, rounds = (), 0
         while True:
             process = self.start_mixed("-o", "out", *arguments)
-            self.await_items(process, 1, "out/even.ndjson.part")
-            self.await_items(process, self.lines("out/even.ndjson.part") + self.random.randrange(80), "out/even.ndjson.part")
+            # What an earlier round left is there at once: one line more says that this one has begun.
+            self.await_items(process, self.lines("out/even.ndjson.part") + 1 + self.random.randrange(160), "out/even.ndjson.part")
             process.send_signal(self.random.choice([signal.SIGTERM, signal.SIGINT]))
             result = self.finish(process)
             rounds += 1
@@ -322,6 +322,16 @@ stages: [{name: price, lookup: {store: shop, table: prices, key: .sku, as: price
         self.assertIn("SIGINT before the first item", result.err)
         self.assertEqual(self.report()["resume"]["items"], 0)
         self.assert_gone(handle)
+
+    def test_while_the_pipe_is_read(self):
+        path = self.fifo("pipe.yaml")
+        process = self.start_pipe("--report", "report.json", path)
+        with open(path, "w"): # it has been opened, and its end does not come
+            process.send_signal(signal.SIGTERM)
+            result = self.finish(process)
+        self.status(result, 130)
+        self.assertIn("SIGTERM before the first item", result.err)
+        self.assertFalse((self.folder / "report.json").exists())
 
     def test_a_killed_command_leaves_no_worker(self):
         begun = self.fifo("begun")
