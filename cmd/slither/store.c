@@ -56,8 +56,9 @@ static const struct option_spec store_options_table[] = {
 };
 
 int store_fail(struct store_call *call, enum sl_code code) {
-    if (code == SL_E_END && call->out.reader_gone)
+    if (code == SL_E_END && call->out.reader_gone) {
         return STATUS_PIPE_CLOSED;
+    }
     fprintf(stderr, "slither: store %s: %s\n", call->verb, call->error.message);
     return code == SL_E_INVALID_ARGUMENT ? STATUS_USAGE : STATUS_HALTED;
 }
@@ -72,8 +73,9 @@ enum sl_code store_read_word(const char *word, struct sl_writer *writer, struct 
     enum sl_code code = sl_json_restore(word, strlen(word), writer, error);
     if (code != SL_OK) {
         sl_writer_reset(writer);
-        if (sl_json_parse(word, strlen(word), writer, NULL) == SL_OK)
+        if (sl_json_parse(word, strlen(word), writer, NULL) == SL_OK) {
             return code; /* JSON, that says something wrong */
+        }
         sl_writer_reset(writer);
         sl_write_str(writer, word);
     }
@@ -89,14 +91,16 @@ enum sl_code store_print(struct store_call *call, struct sl_value value, uint32_
 static const struct store_verb *find_verb(const char *name) {
     struct nearest nearest = {.typed = name};
     for (size_t i = 0; i < store_verb_count; i++) {
-        if (strcmp(store_verbs[i].name, name) == 0)
+        if (strcmp(store_verbs[i].name, name) == 0) {
             return &store_verbs[i];
+        }
         nearest_offer(&nearest, store_verbs[i].name);
     }
-    if (nearest.name != NULL)
+    if (nearest.name != NULL) {
         usage_error(&store_command, "there is no 'store %.60s'; did you mean '%s'?", name, nearest.name);
-    else
+    } else {
         usage_error(&store_command, "there is no 'store %.60s'", name);
+    }
     return NULL;
 }
 
@@ -113,12 +117,14 @@ static int open_store(struct store_call *call, const struct store_verb *verb, co
     char path[4096], problem[600];
     opening.path = name;
     opening.read_only = !verb->writes;
-    if (options->bytes_max > 0)
+    if (options->bytes_max > 0) {
         opening.bytes_max = options->bytes_max;
+    }
     if (options->pid > 0) {
-        if (verb->writes)
+        if (verb->writes) {
             return usage_error(&store_command,
                                "a store that a process has open is only read: 'store %s' takes no --pid", verb->name);
+        }
         if (!store_find_open((int64_t)options->pid, name, path, sizeof path, problem, sizeof problem)) {
             fprintf(stderr, "slither: store %s: %s\n", verb->name, problem);
             return STATUS_HALTED;
@@ -130,8 +136,9 @@ static int open_store(struct store_call *call, const struct store_verb *verb, co
         return STATUS_HALTED;
     }
     enum sl_code code = sl_runtime_create(NULL, &call->runtime, &call->error);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = sl_store_create(call->runtime, &opening, &call->store, &call->error);
+    }
     return code == SL_OK ? STATUS_OK : store_fail(call, code == SL_E_INVALID_ARGUMENT ? SL_E_SYSTEM : code);
 }
 
@@ -141,11 +148,13 @@ static int run_verb(struct store_call *call, const struct store_verb *verb, cons
         return STATUS_HALTED;
     }
     int status = open_store(call, verb, name);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK) {
         status = verb->run(call);
+    }
     enum sl_code code = output_close(&call->out, &call->error);
-    if (code != SL_OK && status == STATUS_OK)
+    if (code != SL_OK && status == STATUS_OK) {
         status = store_fail(call, code);
+    }
     sl_store_destroy(call->store);
     sl_runtime_destroy(call->runtime);
     free(call->text);
@@ -166,16 +175,19 @@ static int run_store(int argc, char **argv) {
     case OPTIONS_OK:
         break;
     }
-    if (first >= argc)
+    if (first >= argc) {
         return usage_error(&store_command,
                            "what is to be done is missing: expected ls, stat, get, put, delete, scan, load or dump");
+    }
     const struct store_verb *verb = find_verb(argv[first]);
-    if (verb == NULL)
+    if (verb == NULL) {
         return STATUS_USAGE;
+    }
     int count = argc - first - 2;
-    if (count < verb->operand_min || count > verb->operand_max)
+    if (count < verb->operand_min || count > verb->operand_max) {
         return usage_error(&store_command, "expected: slither store %s STORE%s%s", verb->name,
                            verb->operands[0] != '\0' ? " " : "", verb->operands);
+    }
     struct store_call call = {
         .options = &options,
         .verb = verb->name,

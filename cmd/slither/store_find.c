@@ -25,22 +25,27 @@ struct search {
 
 static void look_at(struct search *search, char *file) {
     size_t size = strlen(file);
-    if (size <= strlen(STORE_FILE) || strcmp(file + size - strlen(STORE_FILE), STORE_FILE) != 0)
+    if (size <= strlen(STORE_FILE) || strcmp(file + size - strlen(STORE_FILE), STORE_FILE) != 0) {
         return;
+    }
     file[size - strlen(STORE_FILE)] = '\0';
-    if (strcmp(file, search->last) == 0 || strlen(file) >= sizeof search->last)
+    if (strcmp(file, search->last) == 0 || strlen(file) >= sizeof search->last) {
         return;
+    }
     strcpy(search->last, file);
     const char *slash = strrchr(file, '/');
     const char *name = slash != NULL ? slash + 1 : file;
-    if (search->names_size < NAMES_SIZE)
+    if (search->names_size < NAMES_SIZE) {
         search->names_size += (size_t)snprintf(search->names + search->names_size, NAMES_SIZE - search->names_size,
                                                "%s%s", search->names_size > 0 ? ", " : "", name);
-    if (search->name != NULL && strcmp(search->name, name) != 0 && strcmp(search->name, file) != 0)
+    }
+    if (search->name != NULL && strcmp(search->name, name) != 0 && strcmp(search->name, file) != 0) {
         return;
+    }
     search->count++;
-    if (strlen(file) < search->path_size)
+    if (strlen(file) < search->path_size) {
         strcpy(search->path, file);
+    }
 }
 
 bool store_find_open(int64_t pid, const char *name, char *path, size_t path_size, char *problem, size_t problem_size) {
@@ -67,18 +72,20 @@ bool store_find_open(int64_t pid, const char *name, char *path, size_t path_size
     int reason = ferror(file) ? errno : 0;
     free(line);
     fclose(file);
-    if (search.count == 1 && path[0] != '\0')
+    if (search.count == 1 && path[0] != '\0') {
         return true;
-    if (reason != 0)
+    }
+    if (reason != 0) {
         snprintf(problem, problem_size, "process %lld cannot be looked at: %s", (long long)pid, strerror(reason));
-    else if (search.names_size == 0)
+    } else if (search.names_size == 0) {
         snprintf(problem, problem_size, "process %lld has no store open", (long long)pid);
-    else if (search.count == 0)
+    } else if (search.count == 0) {
         snprintf(problem, problem_size, "process %lld has no store '%.60s' open; it has: %s", (long long)pid, name,
                  search.names);
-    else
+    } else {
         snprintf(problem, problem_size,
                  "process %lld has several stores of that name open: %s; name one by its directory", (long long)pid,
                  search.names);
+    }
     return false;
 }

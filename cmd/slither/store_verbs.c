@@ -66,8 +66,9 @@ static int run_stat(struct store_call *call) {
     struct sl_store_stat stat = SL_STORE_STAT_INIT;
     struct sl_writer writer;
     enum sl_code code = sl_store_stat(call->store, &stat, &call->error);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return store_fail(call, code);
+    }
     sl_writer_init(&writer, NULL);
     sl_write_map(&writer, 8);
     write_number(&writer, "bytes_max", stat.bytes_max);
@@ -93,13 +94,15 @@ static int run_get(struct store_call *call) {
     sl_writer_init(&memory, NULL);
     int missing = 0;
     enum sl_code code = store_table(call, &table);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = sl_snapshot_begin(call->store, &snapshot, &call->error);
+    }
     for (int i = 1; code == SL_OK && i < call->operand_count; i++) {
         struct sl_value key, value;
         code = store_read_word(call->operands[i], &memory, &key, &call->error);
-        if (code == SL_OK)
+        if (code == SL_OK) {
             code = sl_snapshot_get(snapshot, table, key, &value, &call->error);
+        }
         if (code == SL_E_NOT_FOUND) {
             fprintf(stderr, "slither: store get: there is no row with the key %.200s in table '%.64s'\n",
                     call->operands[i], call->operands[0]);
@@ -111,8 +114,9 @@ static int run_get(struct store_call *call) {
     }
     sl_snapshot_end(snapshot);
     sl_writer_finish(&memory);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return store_fail(call, code);
+    }
     return missing > 0 ? STATUS_ITEMS_FAILED : STATUS_OK;
 }
 
@@ -121,12 +125,14 @@ static enum sl_code open_or_make(struct store_call *call, struct sl_table **tabl
     static const enum sl_table_kind kinds[] = {SL_TABLE_SET, SL_TABLE_ORDERED_SET, SL_TABLE_BAG};
     if (call->options->kind < 0) {
         enum sl_code code = store_table(call, table);
-        if (code != SL_E_NOT_FOUND)
+        if (code != SL_E_NOT_FOUND) {
             return code;
+        }
     }
     struct sl_table_options options = SL_TABLE_OPTIONS_INIT;
-    if (call->options->kind >= 0)
+    if (call->options->kind >= 0) {
         options.kind = kinds[call->options->kind];
+    }
     return sl_table_open(call->store, call->operands[0], &options, table, &call->error);
 }
 
@@ -140,20 +146,25 @@ static int run_put(struct store_call *call) {
     sl_writer_init(&key_memory, NULL);
     sl_writer_init(&value_memory, NULL);
     enum sl_code code = store_read_word(call->operands[1], &key_memory, &key, &call->error);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = store_read_word(call->operands[2], &value_memory, &value, &call->error);
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         code = open_or_make(call, &table);
-    if (code == SL_OK && call->options->if_absent)
+    }
+    if (code == SL_OK && call->options->if_absent) {
         code = sl_table_put_if_absent(table, key, value, &options, &inserted, &call->error);
-    else if (code == SL_OK)
+    } else if (code == SL_OK) {
         code = sl_table_put(table, key, value, &options, &call->error);
+    }
     sl_writer_finish(&key_memory);
     sl_writer_finish(&value_memory);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return store_fail(call, code);
-    if (!inserted)
+    }
+    if (!inserted) {
         fprintf(stderr, "slither: store put: the key %.200s has a row already\n", call->operands[1]);
+    }
     return inserted ? STATUS_OK : STATUS_ITEMS_FAILED;
 }
 
@@ -161,15 +172,17 @@ static enum sl_code delete_rows(struct store_call *call, struct sl_table *table,
     struct sl_transaction *transaction;
     struct sl_writer memory;
     enum sl_code code = sl_transaction_begin(call->store, &transaction, &call->error);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return code;
+    }
     sl_writer_init(&memory, NULL);
     for (int i = 1; code == SL_OK && i < call->operand_count; i++) {
         struct sl_value key;
         uint64_t removed = 0;
         code = store_read_word(call->operands[i], &memory, &key, &call->error);
-        if (code == SL_OK)
+        if (code == SL_OK) {
             code = sl_transaction_delete(transaction, table, key, &removed, &call->error);
+        }
         if (code == SL_OK && removed == 0) {
             fprintf(stderr, "slither: store delete: there is no row with the key %.200s in table '%.64s'\n",
                     call->operands[i], call->operands[0]);
@@ -177,8 +190,9 @@ static enum sl_code delete_rows(struct store_call *call, struct sl_table *table,
         }
     }
     sl_writer_finish(&memory);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         return sl_transaction_commit(transaction, &call->error);
+    }
     sl_transaction_abort(transaction);
     return code;
 }
@@ -187,10 +201,12 @@ static int run_delete(struct store_call *call) {
     struct sl_table *table;
     int missing = 0;
     enum sl_code code = store_table(call, &table);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = delete_rows(call, table, &missing);
-    if (code != SL_OK)
+    }
+    if (code != SL_OK) {
         return store_fail(call, code);
+    }
     return missing > 0 ? STATUS_ITEMS_FAILED : STATUS_OK;
 }
 
@@ -220,8 +236,9 @@ static enum sl_code print_row(void *context, struct sl_value key, struct sl_valu
     }
     enum sl_code code =
         print_written(scanning->call, writer, scanning->as_map ? SL_JSON_LOSSLESS : SL_JSON_NAN_AS_NULL);
-    if (code != SL_OK && error != NULL && error != &scanning->call->error)
+    if (code != SL_OK && error != NULL && error != &scanning->call->error) {
         sl_error_copy(error, &scanning->call->error);
+    }
     /* The end of a fold is no error; a reader that has gone away is. */
     return code == SL_E_END ? SL_E_CANCELLED : code;
 }
@@ -244,20 +261,25 @@ static int scan_rows(struct store_call *call, bool as_map) {
     scan.backward = options->backward != 0;
     scan.limit = options->limit;
     enum sl_code code = store_table(call, &table);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = read_bound(options->from, &from, &scan.from, &call->error);
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         code = read_bound(options->to, &to, &scan.to, &call->error);
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         code = read_bound(options->prefix, &prefix, &scan.prefix, &call->error);
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         code = sl_table_fold(table, NULL, &scan, print_row, &scanning, &call->error);
+    }
     sl_writer_finish(&scanning.writer);
     sl_writer_finish(&from);
     sl_writer_finish(&to);
     sl_writer_finish(&prefix);
-    if (code == SL_E_CANCELLED && call->out.reader_gone)
+    if (code == SL_E_CANCELLED && call->out.reader_gone) {
         return STATUS_PIPE_CLOSED;
+    }
     return code == SL_OK ? STATUS_OK : store_fail(call, code);
 }
 
@@ -279,10 +301,12 @@ static bool ends_with(const char *text, const char *ending) {
 enum format { FORMAT_NDJSON, FORMAT_CSV, FORMAT_SQLITE };
 
 static enum format format_of(const struct store_options *options, const char *file) {
-    if (options->format >= 0)
+    if (options->format >= 0) {
         return (enum format)options->format;
-    if (options->sql != NULL || ends_with(file, ".sqlite") || ends_with(file, ".sqlite3") || ends_with(file, ".db"))
+    }
+    if (options->sql != NULL || ends_with(file, ".sqlite") || ends_with(file, ".sqlite3") || ends_with(file, ".db")) {
         return FORMAT_SQLITE;
+    }
     return ends_with(file, ".csv") ? FORMAT_CSV : FORMAT_NDJSON;
 }
 
@@ -296,17 +320,19 @@ static enum sl_code open_loader(struct store_call *call, struct sl_loader **load
     loading.csv_types = options->infer ? SL_CSV_INFER : SL_CSV_TEXT;
     switch (format_of(options, file)) {
     case FORMAT_SQLITE:
-        if (options->sql == NULL)
+        if (options->sql == NULL) {
             return sl_error_set(&call->error, SL_E_INVALID_ARGUMENT,
                                 "%.200s: to load from SQLite, say with --sql which rows", file);
+        }
         return sl_loader_open_sqlite(file, options->sql, &loading, loader, &call->error);
     case FORMAT_CSV:
         return sl_loader_open_csv(file, &loading, loader, &call->error);
     case FORMAT_NDJSON:
         break;
     }
-    if (loading.value == NULL && loading.key == NULL)
+    if (loading.value == NULL && loading.key == NULL) {
         loading.value = "value"; /* what dump writes */
+    }
     return sl_loader_open_ndjson(file, &loading, loader, &call->error);
 }
 
@@ -315,14 +341,17 @@ static int run_load(struct store_call *call) {
     struct sl_table *table;
     uint64_t row_count = 0;
     enum sl_code code = open_loader(call, &loader);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = open_or_make(call, &table);
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         code = call->options->add ? sl_table_bulk_insert(table, sl_loader_next, loader, &row_count, &call->error)
                                   : sl_table_reload(table, sl_loader_next, loader, &row_count, &call->error);
+    }
     sl_loader_close(loader);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return store_fail(call, code);
+    }
     fprintf(stderr, "slither: store load: %llu rows\n", (unsigned long long)row_count);
     return STATUS_OK;
 }

@@ -38,20 +38,24 @@ _Static_assert(sizeof(long) == 8, "\"l\" and \"L\" stand for 64-bit integers, as
 
 enum sl_dtype sl__dtype_of_format(const char *format, Py_ssize_t item_size, bool *swapped) {
     *swapped = false;
-    if (format == NULL)
+    if (format == NULL) {
         return item_size == 1 ? SL_DTYPE_U8 : 0;
-    if (*format == '@' || *format == '=' || *format == '<' || *format == '|')
+    }
+    if (*format == '@' || *format == '=' || *format == '<' || *format == '|') {
         format++;
-    else if (*format == '>' || *format == '!') {
+    } else if (*format == '>' || *format == '!') {
         *swapped = item_size > 1;
         format++;
     }
-    if (strcmp(format, "Zf") == 0)
+    if (strcmp(format, "Zf") == 0) {
         return SL_DTYPE_C64;
-    if (strcmp(format, "Zd") == 0)
+    }
+    if (strcmp(format, "Zd") == 0) {
         return SL_DTYPE_C128;
-    if (format[0] == '\0' || format[1] != '\0')
+    }
+    if (format[0] == '\0' || format[1] != '\0') {
         return 0;
+    }
     /* "l" has 8 bytes in native formats and 4 in standard ones: the size of the items decides. */
     bool is_signed = strchr("bhilqn", format[0]) != NULL;
     if (is_signed || strchr("BHILQN", format[0]) != NULL) {
@@ -86,12 +90,13 @@ static double half_to_double(uint16_t half) {
     double magnitude;
     unsigned exponent = (half >> 10) & 0x1f;
     unsigned fraction = half & 0x3ff;
-    if (exponent == 0)
+    if (exponent == 0) {
         magnitude = fraction * 0x1p-24;
-    else if (exponent == 31)
+    } else if (exponent == 31) {
         magnitude = fraction != 0 ? __builtin_nan("") : __builtin_inf();
-    else
+    } else {
         magnitude = (double)((uint64_t)(fraction | 0x400) << exponent) * 0x1p-25;
+    }
     return half & 0x8000 ? -magnitude : magnitude;
 }
 
@@ -146,8 +151,9 @@ PyObject *sl__array_element(enum sl_dtype dtype, const void *element) {
 static struct array *array_new(PyTypeObject *type, enum sl_dtype dtype, uint32_t dim_count, const uint64_t *shape,
                                uint64_t size) {
     struct array *array = PyObject_New(struct array, type);
-    if (array == NULL)
+    if (array == NULL) {
         return NULL;
+    }
     array->dtype = dtype;
     array->dim_count = dim_count;
     array->size = (Py_ssize_t)size;
@@ -179,8 +185,9 @@ static uint8_t *array_own(struct array *array) {
 
 PyObject *sl__array_make(struct sl__state *state, const struct sl_array *array, struct sl__mapping *mapping) {
     struct array *self = array_new(state->array_type, array->dtype, array->dim_count, array->shape, array->data_size);
-    if (self == NULL)
+    if (self == NULL) {
         return NULL;
+    }
     if (mapping != NULL) {
         self->mapping = sl__mapping_ref(mapping);
         self->elements = array->data;
@@ -197,8 +204,9 @@ void sl__array_look(PyObject *object, struct sl_array *out) {
     const struct array *self = (const struct array *)object;
     out->dtype = self->dtype;
     out->dim_count = self->dim_count;
-    for (uint32_t i = 0; i < self->dim_count; i++)
+    for (uint32_t i = 0; i < self->dim_count; i++) {
         out->shape[i] = (uint64_t)self->shape[i];
+    }
     out->data = self->elements;
     out->data_size = (uint64_t)self->size;
     out->buffer_id = 0;
@@ -209,8 +217,9 @@ void sl__array_look(PyObject *object, struct sl_array *out) {
 
 static enum sl_dtype dtype_by_name(const char *name) {
     for (size_t i = 1; i < DTYPE_COUNT; i++) {
-        if (strcmp(dtypes[i].name, name) == 0)
+        if (strcmp(dtypes[i].name, name) == 0) {
             return (enum sl_dtype)i;
+        }
     }
     PyErr_Format(PyExc_ValueError,
                  "'%s' is not a dtype of slither.Array; use int8 to int64, uint8 to uint64, float16, float32, float64, "
@@ -222,8 +231,9 @@ static enum sl_dtype dtype_by_name(const char *name) {
 /* Reads a tuple or list of dimensions. Returns how many, or -1 with an exception. */
 static int read_shape(PyObject *object, uint64_t *shape) {
     PyObject *sequence = PySequence_Tuple(object);
-    if (sequence == NULL)
+    if (sequence == NULL) {
         return -1;
+    }
     Py_ssize_t count = PyTuple_Size(sequence);
     if (count > SL_ARRAY_DIM_MAX) {
         PyErr_Format(PyExc_ValueError, "an array has at most %d dimensions, the shape has %zd", SL_ARRAY_DIM_MAX,
@@ -233,8 +243,9 @@ static int read_shape(PyObject *object, uint64_t *shape) {
     for (Py_ssize_t i = 0; i < count; i++) {
         Py_ssize_t extent = PyNumber_AsSsize_t(PyTuple_GetItem(sequence, i), PyExc_OverflowError);
         if (extent < 0) {
-            if (!PyErr_Occurred())
+            if (!PyErr_Occurred()) {
                 PyErr_Format(PyExc_ValueError, "dimension %zd of the shape is negative", i);
+            }
             count = -1;
             break;
         }
@@ -250,29 +261,33 @@ static PyObject *array_construct(PyTypeObject *type, PyObject *arguments, PyObje
     const char *dtype_name = NULL;
     PyObject *shape_object = NULL;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|zO:Array", SL__KEYWORDS(names), &source, &dtype_name,
-                                     &shape_object))
+                                     &shape_object)) {
         return NULL;
+    }
     Py_buffer view;
-    if (PyObject_GetBuffer(source, &view, PyBUF_FULL_RO) < 0)
+    if (PyObject_GetBuffer(source, &view, PyBUF_FULL_RO) < 0) {
         return NULL;
+    }
     struct array *self = NULL;
     bool swapped = false;
     enum sl_dtype dtype =
         dtype_name != NULL ? dtype_by_name(dtype_name) : sl__dtype_of_format(view.format, view.itemsize, &swapped);
     if (dtype == 0 || swapped) {
-        if (!PyErr_Occurred())
+        if (!PyErr_Occurred()) {
             PyErr_Format(
                 PyExc_ValueError,
                 "the elements of the buffer have the format '%s', which is not a little-endian number; give a dtype",
                 view.format);
+        }
         goto done;
     }
     uint64_t shape[SL_ARRAY_DIM_MAX];
     int dim_count;
     if (shape_object != NULL && shape_object != Py_None) {
         dim_count = read_shape(shape_object, shape);
-        if (dim_count < 0)
+        if (dim_count < 0) {
             goto done;
+        }
     } else if (dtype_name != NULL) {
         size_t item_size = sl_dtype_size(dtype);
         if ((size_t)view.len % item_size != 0) {
@@ -289,8 +304,9 @@ static PyObject *array_construct(PyTypeObject *type, PyObject *arguments, PyObje
             goto done;
         }
         dim_count = view.ndim;
-        for (int i = 0; i < dim_count; i++)
+        for (int i = 0; i < dim_count; i++) {
             shape[i] = (uint64_t)view.shape[i];
+        }
     }
     uint64_t size;
     if (!sl__array_size(dtype, (uint32_t)dim_count, shape, &size) || size != (uint64_t)view.len) {
@@ -299,8 +315,9 @@ static PyObject *array_construct(PyTypeObject *type, PyObject *arguments, PyObje
     }
     self = array_new(type, dtype, (uint32_t)dim_count, shape, size);
     if (self != NULL &&
-        (array_own(self) == NULL || (size > 0 && PyBuffer_ToContiguous(self->owned, &view, view.len, 'C') < 0)))
+        (array_own(self) == NULL || (size > 0 && PyBuffer_ToContiguous(self->owned, &view, view.len, 'C') < 0))) {
         Py_CLEAR(self);
+    }
 done:
     PyBuffer_Release(&view);
     return (PyObject *)self;
@@ -310,8 +327,9 @@ static void array_dealloc(PyObject *object) {
     struct array *self = (struct array *)object;
     PyTypeObject *type = Py_TYPE(object);
     free(self->owned);
-    if (self->mapping != NULL)
+    if (self->mapping != NULL) {
         sl__mapping_unref(self->mapping);
+    }
     Py_XDECREF(self->whole);
     PyObject_Free(object);
     Py_DECREF(type);
@@ -360,8 +378,9 @@ static PyObject *array_shape(PyObject *object, void *closure) {
     PyObject *shape = PyTuple_New((Py_ssize_t)self->dim_count);
     for (uint32_t i = 0; shape != NULL && i < self->dim_count; i++) {
         PyObject *extent = PyLong_FromSsize_t(self->shape[i]);
-        if (extent == NULL || PyTuple_SetItem(shape, (Py_ssize_t)i, extent) < 0)
+        if (extent == NULL || PyTuple_SetItem(shape, (Py_ssize_t)i, extent) < 0) {
             Py_CLEAR(shape);
+        }
     }
     return shape;
 }
@@ -388,13 +407,15 @@ static PyObject *array_tobytes(PyObject *object, PyObject *unused) {
 }
 
 static PyObject *list_of(const struct array *self, uint32_t dim, const uint8_t *elements) {
-    if (dim == self->dim_count)
+    if (dim == self->dim_count) {
         return sl__array_element(self->dtype, elements);
+    }
     PyObject *list = PyList_New(self->shape[dim]);
     for (Py_ssize_t i = 0; list != NULL && i < self->shape[dim]; i++) {
         PyObject *entry = list_of(self, dim + 1, elements + i * self->strides[dim]);
-        if (entry == NULL || PyList_SetItem(list, i, entry) < 0)
+        if (entry == NULL || PyList_SetItem(list, i, entry) < 0) {
             Py_CLEAR(list);
+        }
     }
     return list;
 }
@@ -410,16 +431,18 @@ static PyObject *array_reduce(PyObject *object, PyObject *unused) {
     (void)unused;
     struct array *self = (struct array *)object;
     PyObject *shape = array_shape(object, NULL);
-    if (shape == NULL)
+    if (shape == NULL) {
         return NULL;
+    }
     return Py_BuildValue("O(y#sN)", Py_TYPE(object), (const char *)self->elements, self->size, dtypes[self->dtype].name,
                          shape);
 }
 
 static PyObject *array_repr(PyObject *object) {
     PyObject *shape = array_shape(object, NULL);
-    if (shape == NULL)
+    if (shape == NULL) {
         return NULL;
+    }
     PyObject *text = PyUnicode_FromFormat("<slither.Array %s %R>", dtypes[((struct array *)object)->dtype].name, shape);
     Py_DECREF(shape);
     return text;
@@ -439,13 +462,15 @@ static PyObject *array_at(struct array *self, const Py_ssize_t *indices, uint32_
     const uint8_t *elements = self->elements;
     for (uint32_t i = 0; i < count; i++) {
         Py_ssize_t index = indices[i] < 0 ? indices[i] + self->shape[i] : indices[i];
-        if (index < 0 || index >= self->shape[i])
+        if (index < 0 || index >= self->shape[i]) {
             return PyErr_Format(PyExc_IndexError, "index %zd is outside dimension %u, which has %zd entries",
                                 indices[i], i, self->shape[i]);
+        }
         elements += index * self->strides[i];
     }
-    if (count == self->dim_count)
+    if (count == self->dim_count) {
         return sl__array_element(self->dtype, elements);
+    }
     uint64_t shape[SL_ARRAY_DIM_MAX];
     uint64_t size = sl_dtype_size(self->dtype);
     for (uint32_t i = count; i < self->dim_count; i++) {
@@ -453,8 +478,9 @@ static PyObject *array_at(struct array *self, const Py_ssize_t *indices, uint32_
         size *= shape[i - count];
     }
     struct array *part = array_new(Py_TYPE((PyObject *)self), self->dtype, self->dim_count - count, shape, size);
-    if (part == NULL)
+    if (part == NULL) {
         return NULL;
+    }
     part->elements = elements;
     part->whole = self->whole != NULL ? self->whole : (PyObject *)self;
     Py_INCREF(part->whole);
@@ -466,28 +492,33 @@ static PyObject *array_subscript(PyObject *object, PyObject *key) {
     Py_ssize_t indices[SL_ARRAY_DIM_MAX];
     Py_ssize_t count = 1;
     bool is_tuple = PyTuple_Check(key);
-    if (is_tuple)
+    if (is_tuple) {
         count = PyTuple_Size(key);
-    if (count > (Py_ssize_t)self->dim_count)
+    }
+    if (count > (Py_ssize_t)self->dim_count) {
         return PyErr_Format(PyExc_IndexError, "%zd indices for an array of %u dimensions", count, self->dim_count);
+    }
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *index = is_tuple ? PyTuple_GetItem(key, i) : key;
-        if (!PyIndex_Check(index))
+        if (!PyIndex_Check(index)) {
             return PyErr_Format(PyExc_TypeError,
                                 "a slither.Array is indexed by integers, not by %R; "
                                 "numpy.asarray(array) sees the same memory and can do more",
                                 Py_TYPE(index));
+        }
         indices[i] = PyNumber_AsSsize_t(index, PyExc_IndexError);
-        if (indices[i] == -1 && PyErr_Occurred())
+        if (indices[i] == -1 && PyErr_Occurred()) {
             return NULL;
+        }
     }
     return array_at(self, indices, (uint32_t)count);
 }
 
 static PyObject *array_item(PyObject *object, Py_ssize_t index) {
     struct array *self = (struct array *)object;
-    if (self->dim_count == 0)
+    if (self->dim_count == 0) {
         return PyErr_Format(PyExc_IndexError, "1 index for an array of 0 dimensions");
+    }
     return array_at(self, &index, 1);
 }
 

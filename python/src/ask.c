@@ -65,8 +65,9 @@ static void dump_and_tell(int number) {
 static bool stand_before(int number) {
     struct sigaction action;
     if (sigaction(number, NULL, &action) != 0 || (action.sa_flags & SA_SIGINFO) != 0 || action.sa_handler == SIG_DFL ||
-        action.sa_handler == SIG_IGN)
+        action.sa_handler == SIG_IGN) {
         return false;
+    }
     self.dump = action.sa_handler;
     action.sa_handler = dump_and_tell;
     action.sa_flags |= SA_RESTART; /* who is interrupted must not notice */
@@ -103,8 +104,9 @@ static bool install_nudge(void) {
 void sl__box_install(int fd) {
     self.main_thread = pthread_self();
     int high = fcntl(fd, F_DUPFD_CLOEXEC, BOX_FD_MIN);
-    if (high >= 0)
+    if (high >= 0) {
         (void)close(fd);
+    }
     self.box = high >= 0 ? high : fd;
     PyObject *faulthandler = PyImport_ImportModule("faulthandler");
     PyObject *enabled =
@@ -122,20 +124,24 @@ void sl__box_install(int fd) {
 }
 
 void sl__box_leave(void) {
-    if (self.box >= 0)
+    if (self.box >= 0) {
         (void)dup3(STDERR_FILENO, self.box, O_CLOEXEC);
+    }
 }
 
 /* Whether the stack has been written. */
 static bool write_stack(uint64_t stack_ms) {
-    if (!self.can_dump)
+    if (!self.can_dump) {
         return false;
+    }
     uint64_t deadline_ns = sl__clock_now_ns() + stack_ms * NS_PER_MS;
     atomic_store(&self.dumped, 0);
-    if (pthread_kill(self.main_thread, SL__STACK_SIGNAL) != 0)
+    if (pthread_kill(self.main_thread, SL__STACK_SIGNAL) != 0) {
         return false;
-    while (atomic_load(&self.dumped) == 0 && !sl__clock_passed(deadline_ns))
+    }
+    while (atomic_load(&self.dumped) == 0 && !sl__clock_passed(deadline_ns)) {
         (void)nanosleep(&(struct timespec){.tv_nsec = NAP_NS / 4}, NULL);
+    }
     return atomic_load(&self.dumped) != 0;
 }
 
@@ -162,16 +168,18 @@ static void put_pending(void) {
         self.pending_ns = sl__clock_now_ns();
         self.pending_batch = batch;
         atomic_store(&self.pending, 1);
-        if (Py_AddPendingCall(pending_made, NULL) != 0)
+        if (Py_AddPendingCall(pending_made, NULL) != 0) {
             atomic_store(&self.pending, 0);
+        }
     }
 }
 
 static uint64_t main_cpu_ns(void) {
     clockid_t clock;
     struct timespec used = {0};
-    if (pthread_getcpuclockid(self.main_thread, &clock) == 0)
+    if (pthread_getcpuclockid(self.main_thread, &clock) == 0) {
         (void)clock_gettime(clock, &used);
+    }
     return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
 }
 
@@ -184,8 +192,9 @@ static char main_state(void) {
 static enum sl_activity find_activity(uint64_t *stuck_ms) {
     struct sl__life *life = sl__life();
     *stuck_ms = 0;
-    if (atomic_load(&life->idle) != 0)
+    if (atomic_load(&life->idle) != 0) {
         return SL_ACTIVITY_IDLE;
+    }
     put_pending();
     bool put = atomic_load(&self.pending) != 0;
     uint64_t cpu_ns = main_cpu_ns(), until_ns = sl__clock_now_ns() + LOOK_NS;
@@ -193,23 +202,28 @@ static enum sl_activity find_activity(uint64_t *stuck_ms) {
     bool nudged = false;
     for (int asleep = 0; activity == SL_ACTIVITY_UNKNOWN;) {
         char state = main_state();
-        if (state == 'R' && put && !nudged && self.can_nudge)
+        if (state == 'R' && put && !nudged && self.can_nudge) {
             nudged = pthread_kill(self.main_thread, SL__NUDGE_SIGNAL) == 0;
+        }
         (void)nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
         asleep = state == 'S' || state == 'D' ? asleep + 1 : 0;
-        if (put && atomic_load(&self.pending) == 0)
+        if (put && atomic_load(&self.pending) == 0) {
             return SL_ACTIVITY_PYTHON;
-        if (atomic_load(&life->idle) != 0)
+        }
+        if (atomic_load(&life->idle) != 0) {
             return SL_ACTIVITY_IDLE;
-        if (main_cpu_ns() - cpu_ns >= NATIVE_NS)
+        }
+        if (main_cpu_ns() - cpu_ns >= NATIVE_NS) {
             activity = SL_ACTIVITY_NATIVE;
-        else if (asleep >= ASLEEP_LOOKS)
+        } else if (asleep >= ASLEEP_LOOKS) {
             activity = SL_ACTIVITY_WAITING;
-        else if (sl__clock_passed(until_ns))
+        } else if (sl__clock_passed(until_ns)) {
             break; /* it gets no processor to do anything with, so nobody can know */
+        }
     }
-    if (put && activity != SL_ACTIVITY_UNKNOWN)
+    if (put && activity != SL_ACTIVITY_UNKNOWN) {
         *stuck_ms = (sl__clock_now_ns() - self.pending_ns) / NS_PER_MS;
+    }
     return activity;
 }
 
@@ -242,7 +256,8 @@ void sl__ask_answer(uint64_t number, uint64_t stack_ms) {
     sl_write_uint(&writer, stuck_ms);
     sl_write_str(&writer, "stack");
     sl_write_bool(&writer, stack);
-    if (sl_writer_end(&writer, &message, NULL) == SL_OK)
+    if (sl_writer_end(&writer, &message, NULL) == SL_OK) {
         (void)sl__packet_send(SL__WORKER_FD, message.data, message.size, NULL, 0, SL__PACKET_NOWAIT, NULL);
+    }
     sl_writer_finish(&writer);
 }

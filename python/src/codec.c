@@ -52,8 +52,9 @@ int sl__codec_add(PyObject *module) {
 
 static void let_go(bool scans_too) {
     struct sl__life *life = sl__life();
-    if (life->readings_end != NULL)
+    if (life->readings_end != NULL) {
         life->readings_end(life->readings_context, scans_too);
+    }
 }
 
 PyObject *sl__snapshot_begin(PyObject *module, PyObject *unused) {
@@ -68,8 +69,9 @@ PyObject *sl__snapshot_end(PyObject *module, PyObject *unused) {
     struct sl__life *life = sl__life();
     (void)module;
     (void)unused;
-    if (life->snapshot_depth > 0 && --life->snapshot_depth == 0)
+    if (life->snapshot_depth > 0 && --life->snapshot_depth == 0) {
         let_go(false);
+    }
     Py_INCREF(Py_None);
     return Py_None;
 }

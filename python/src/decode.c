@@ -25,11 +25,13 @@ static PyObject *decode_timestamp(struct sl__decoder *decoder, const struct sl__
     struct sl_timestamp stamp;
     const char *what = NULL;
     enum sl_code code = sl__ext_read_timestamp(token->payload, token->size, &stamp, &what);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return fail(decoder, code, token->payload, what);
+    }
     struct sl__state *state = decoder->state;
-    if (sl__state_load_datetime(state) < 0)
+    if (sl__state_load_datetime(state) < 0) {
         return NULL;
+    }
     /* epoch + timedelta(0, seconds, microseconds): exact, and without the range of the platform's gmtime. */
     PyObject *delta = PyObject_CallFunction(state->timedelta_type, "iLl", 0, (long long)stamp.seconds,
                                             (long)(stamp.nanoseconds / 1000));
@@ -47,8 +49,9 @@ static PyObject *decode_array(struct sl__decoder *decoder, const struct sl__toke
     struct sl_array array;
     const char *what = NULL;
     enum sl_code code = sl__ext_read_array(token->payload, token->size, &array, &what);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return fail(decoder, code, token->payload, what);
+    }
     return sl__array_make(decoder->state, &array, decoder->mapping);
 }
 
@@ -56,14 +59,17 @@ static PyObject *decode_buffer_array(struct sl__decoder *decoder, const struct s
     struct sl_array array;
     const char *what = NULL;
     enum sl_code code = sl__ext_read_buffer_array(token->payload, token->size, &array, &what);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return fail(decoder, code, token->payload, what);
+    }
     struct sl__mapping *buffer = decoder->lane != NULL ? sl__lane_buffer(decoder->lane, array.buffer_id) : NULL;
-    if (buffer == NULL)
+    if (buffer == NULL) {
         return fail(decoder, SL_E_NOT_FOUND, token->payload,
                     "the shared buffer of an array is not known here; the item must name it in sl_item.buffers");
-    if (array.buffer_offset > buffer->size || array.data_size > buffer->size - array.buffer_offset)
+    }
+    if (array.buffer_offset > buffer->size || array.data_size > buffer->size - array.buffer_offset) {
         return fail(decoder, SL_E_RANGE, token->payload, "an array reaches past the end of its shared buffer");
+    }
     array.data = buffer->data + array.buffer_offset;
     return sl__array_make(decoder->state, &array, buffer);
 }
@@ -72,10 +78,12 @@ static PyObject *decode_mark(struct sl__decoder *decoder, const struct sl__token
     struct sl_mark mark;
     const char *what = NULL;
     enum sl_code code = sl__ext_read_mark(token->payload, token->size, &mark, &what);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return fail(decoder, code, token->payload, what);
-    if (decoder->depth > 0)
+    }
+    if (decoder->depth > 0) {
         return fail(decoder, SL_E_INVALID_DATA, token->payload, "a mark is inside another value");
+    }
     PyObject *payload = NULL;
     if (mark.payload.size > 0) {
         struct sl__decoder inner = *decoder;
@@ -85,8 +93,9 @@ static PyObject *decode_mark(struct sl__decoder *decoder, const struct sl__token
         inner.depth_max = decoder->depth_max + 1;
         payload = sl__decode(&inner);
         decoder->code = inner.code;
-        if (payload == NULL)
+        if (payload == NULL) {
             return NULL;
+        }
         if (inner.position != inner.end) {
             Py_DECREF(payload);
             return fail(decoder, SL_E_INVALID_DATA, inner.position, "bytes follow after the payload of a mark");
@@ -111,8 +120,9 @@ static PyObject *decode_ext(struct sl__decoder *decoder, const struct sl__token 
         struct sl_ref ref;
         const char *what = NULL;
         enum sl_code code = sl__ext_read_ref(token->payload, token->size, &ref, &what);
-        if (code != SL_OK)
+        if (code != SL_OK) {
             return fail(decoder, code, token->payload, what);
+        }
         return decoder->refs ? sl__session_ref_get(decoder->state, &ref) : sl__ref_make(decoder->state, &ref);
     }
     case SL__EXT_MARK:
@@ -135,11 +145,13 @@ static bool enter(struct sl__decoder *decoder) {
 }
 
 static PyObject *decode_list(struct sl__decoder *decoder, uint32_t count) {
-    if (!enter(decoder))
+    if (!enter(decoder)) {
         return NULL;
+    }
     PyObject *list = PyList_New((Py_ssize_t)count);
-    if (list == NULL)
+    if (list == NULL) {
         return NULL;
+    }
     for (uint32_t i = 0; i < count; i++) {
         PyObject *entry = sl__decode(decoder);
         if (SL_UNLIKELY(entry == NULL)) {
@@ -163,8 +175,9 @@ static PyObject *decode_key(struct sl__decoder *decoder) {
                 decoder->position = at + size;
                 return key;
             }
-            if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
+            if (!PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
                 return NULL;
+            }
             PyErr_Clear(); /* decode_text() says it better */
         }
     }
@@ -172,17 +185,20 @@ static PyObject *decode_key(struct sl__decoder *decoder) {
     const uint8_t *peek = at = decoder->position;
     if (sl__token_read(&peek, decoder->end, &token) &&
         (token.kind == SL__TOKEN_LIST || token.kind == SL__TOKEN_MAP ||
-         (token.kind == SL__TOKEN_EXT && token.ext_type != SL__EXT_TIMESTAMP)))
+         (token.kind == SL__TOKEN_EXT && token.ext_type != SL__EXT_TIMESTAMP))) {
         return fail(decoder, SL_E_INVALID_DATA, at, "the key of a map is not a scalar");
+    }
     return sl__decode(decoder);
 }
 
 static PyObject *decode_map(struct sl__decoder *decoder, uint32_t count) {
-    if (!enter(decoder))
+    if (!enter(decoder)) {
         return NULL;
+    }
     PyObject *map = PyDict_New();
-    if (map == NULL)
+    if (map == NULL) {
         return NULL;
+    }
     for (uint32_t i = 0; i < count; i++) {
         PyObject *key = decode_key(decoder);
         PyObject *value = key != NULL ? sl__decode(decoder) : NULL;
@@ -201,9 +217,10 @@ static PyObject *decode_map(struct sl__decoder *decoder, uint32_t count) {
 PyObject *sl__decode(struct sl__decoder *decoder) {
     struct sl__token token;
     const uint8_t *at = decoder->position;
-    if (SL_UNLIKELY(!sl__token_read(&decoder->position, decoder->end, &token)))
+    if (SL_UNLIKELY(!sl__token_read(&decoder->position, decoder->end, &token))) {
         return fail(decoder, SL_E_INVALID_DATA, at,
                     at < decoder->end && *at == 0xc1 ? "0xc1 starts no value" : "the bytes end inside a value");
+    }
     switch (token.kind) {
     case SL__TOKEN_NIL:
         Py_INCREF(Py_None);

@@ -60,12 +60,14 @@ void sl__guard_leave(struct sl__guard *guard) {
 }
 
 bool sl__guard_reserve(struct sl__guard *guard) {
-    if (guard->count < guard->capacity)
+    if (guard->count < guard->capacity) {
         return true;
+    }
     size_t capacity = guard->capacity > 0 ? guard->capacity * 2 : 16;
     pid_t *pids = capacity <= SL__GUARD_CHILDREN_MAX ? realloc(guard->pids, capacity * sizeof(*pids)) : NULL;
-    if (pids == NULL)
+    if (pids == NULL) {
         return false;
+    }
     guard->pids = pids;
     guard->capacity = capacity;
     return true;
@@ -79,8 +81,9 @@ void sl__guard_add(struct sl__guard *guard, pid_t pid) {
 
 static size_t find(const struct sl__guard *guard, pid_t pid) {
     size_t i = 0;
-    while (i < guard->count && guard->pids[i] != pid)
+    while (i < guard->count && guard->pids[i] != pid) {
         i++;
+    }
     return i;
 }
 
@@ -100,13 +103,15 @@ void sl__guard_reap(struct sl__guard *guard, sl__guard_ended_fn *ended, void *co
     }
     for (;;) {
         siginfo_t end = {0};
-        if (waitid(P_ALL, 0, &end, WEXITED | WNOHANG | WNOWAIT) != 0 || end.si_pid == 0)
+        if (waitid(P_ALL, 0, &end, WEXITED | WNOHANG | WNOWAIT) != 0 || end.si_pid == 0) {
             return;
+        }
         size_t place = find(guard, end.si_pid);
-        if (place < guard->count)
+        if (place < guard->count) {
             reap_worker(guard, place, &end, ended, context);
-        else
+        } else {
             (void)waitpid(end.si_pid, NULL, 0);
+        }
     }
 }
 
@@ -117,23 +122,27 @@ static pid_t parent_of(pid_t pid) {
     char path[48], text[512];
     snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    if (fd < 0) {
         return 0;
+    }
     ssize_t size = read(fd, text, sizeof text - 1);
     (void)close(fd);
-    if (size <= 0)
+    if (size <= 0) {
         return 0;
+    }
     text[size] = '\0';
     const char *name_end = strrchr(text, ')'); /* the name of a program may contain anything */
     long parent = 0;
-    if (name_end == NULL || sscanf(name_end + 1, " %*c %ld", &parent) != 1)
+    if (name_end == NULL || sscanf(name_end + 1, " %*c %ld", &parent) != 1) {
         return 0;
+    }
     return (pid_t)parent;
 }
 
 static void kill_one(pid_t pid) {
-    if (getpgid(pid) == pid)
+    if (getpgid(pid) == pid) {
         (void)kill(-pid, SIGKILL);
+    }
     (void)kill(pid, SIGKILL);
 }
 
@@ -142,19 +151,22 @@ static bool kill_children_of(const char *thread) {
     char path[64 + 256], text[ADOPTED_MAX * 8];
     snprintf(path, sizeof path, "/proc/self/task/%s/children", thread);
     int list = open(path, O_RDONLY | O_CLOEXEC);
-    if (list < 0)
+    if (list < 0) {
         return errno != ENOENT || access("/proc/thread-self/children", F_OK) == 0;
+    }
     size_t size = 0;
     ssize_t got;
-    while (size < sizeof text - 1 && (got = read(list, text + size, sizeof text - 1 - size)) > 0)
+    while (size < sizeof text - 1 && (got = read(list, text + size, sizeof text - 1 - size)) > 0) {
         size += (size_t)got;
+    }
     (void)close(list);
     text[size] = '\0';
     char *rest = text;
     for (char *word; (word = strsep(&rest, " ")) != NULL;) {
         /* The last may have been cut off: the rounds that follow see it whole. */
-        if (*word != '\0' && (rest != NULL || size < sizeof text - 1))
+        if (*word != '\0' && (rest != NULL || size < sizeof text - 1)) {
             kill_one((pid_t)atol(word));
+        }
     }
     return true;
 }
@@ -166,21 +178,25 @@ static void kill_children(pid_t self) {
     if (threads != NULL) {
         listed = true;
         for (const struct dirent *entry; (entry = readdir(threads)) != NULL;) {
-            if (entry->d_name[0] != '.')
+            if (entry->d_name[0] != '.') {
                 listed = kill_children_of(entry->d_name) && listed;
+            }
         }
         (void)closedir(threads);
     }
-    if (listed)
+    if (listed) {
         return;
+    }
     /* A kernel without that list. */
     DIR *all = opendir("/proc");
-    if (all == NULL)
+    if (all == NULL) {
         return;
+    }
     for (const struct dirent *entry; (entry = readdir(all)) != NULL;) {
         pid_t pid = (pid_t)atol(entry->d_name);
-        if (pid > 0 && parent_of(pid) == self)
+        if (pid > 0 && parent_of(pid) == self) {
             kill_one(pid);
+        }
     }
     (void)closedir(all);
 }
@@ -208,8 +224,9 @@ void sl__guard_end(const struct sl__guard *guard) {
         do {
             reaped = waitpid(-1, NULL, WNOHANG);
         } while (reaped > 0);
-        if (reaped < 0 && errno == ECHILD)
+        if (reaped < 0 && errno == ECHILD) {
             break;
+        }
     } while (!sl__clock_passed(deadline_ns));
     _exit(0);
 }

@@ -41,8 +41,9 @@ struct sl__life *sl__life(void) {
 }
 
 static void end_at_once(void) {
-    if (getpgrp() == getpid())
+    if (getpgrp() == getpid()) {
         (void)kill(0, SIGKILL);
+    }
     _exit(0);
 }
 
@@ -64,8 +65,9 @@ static bool hear(const uint8_t *packet, size_t size) {
     struct sl__life *life = sl__life();
     struct sl_value message;
     uint64_t number, stack_ms;
-    if (sl_value_check(packet, size, NULL, &message, NULL) != SL_OK || sl_value_type(message) != SL_TYPE_MAP)
+    if (sl_value_check(packet, size, NULL, &message, NULL) != SL_OK || sl_value_type(message) != SL_TYPE_MAP) {
         return true;
+    }
     if (is_type(message, "stop")) {
         atomic_store(&life->stop, 1);
         sl__futex_wake(&life->stop, UINT32_MAX, SL__FUTEX_PRIVATE); /* who waits for a store to change */
@@ -74,8 +76,9 @@ static bool hear(const uint8_t *packet, size_t size) {
                read_number(message, "stack_ms", UINT32_MAX, &stack_ms)) {
         sl__ask_answer(number, stack_ms);
     } else if (is_type(message, "drop")) {
-        if (!sl__drops_put(message))
+        if (!sl__drops_put(message)) {
             return false;
+        }
         sl__lane_interrupt(life->lane);
     }
     return true;
@@ -85,13 +88,15 @@ int sl__host_open(void) {
     struct ucred peer;
     socklen_t size = sizeof(peer);
     int pidfd = -1;
-    if (getsockopt(SL__WORKER_FD, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 0)
+    if (getsockopt(SL__WORKER_FD, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 0) {
         return -1;
+    }
     struct sl_error error = SL_ERROR_INIT;
     if (sl__process_open(peer.pid, &pidfd, &error) != SL_OK) {
         pidfd = -1;
-        if (error.system_errno == ESRCH)
+        if (error.system_errno == ESRCH) {
             end_at_once();
+        }
     }
     sl_error_finish(&error);
     return pidfd;
@@ -106,20 +111,24 @@ static void *watch(void *unused) {
     for (;;) {
         size_t fd_count;
         watched[0].events = kept ? 0 : POLLIN;
-        if (poll(watched, 2, kept ? KEPT_MS : -1) < 0)
+        if (poll(watched, 2, kept ? KEPT_MS : -1) < 0) {
             continue;
-        if (watched[1].revents != 0 || (kept && watched[0].revents != 0))
+        }
+        if (watched[1].revents != 0 || (kept && watched[0].revents != 0)) {
             end_at_once();
+        }
         if (kept) {
             kept = !hear(packet, size);
             continue;
         }
         enum sl_code code = sl__packet_receive(SL__WORKER_FD, packet, sizeof(packet), &size, NULL, 0, &fd_count,
                                                SL__PACKET_NOWAIT, NULL);
-        if (code == SL_E_AGAIN)
+        if (code == SL_E_AGAIN) {
             continue;
-        if (code != SL_OK)
+        }
+        if (code != SL_OK) {
             end_at_once();
+        }
         kept = !hear(packet, size);
     }
     return NULL;
@@ -132,8 +141,9 @@ static int start_watcher(void) {
     pthread_attr_t attributes;
     sigfillset(&all);
     int status = pthread_attr_init(&attributes);
-    if (status != 0)
+    if (status != 0) {
         return status;
+    }
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     (void)pthread_attr_setstacksize(&attributes, WATCHER_STACK);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -149,24 +159,33 @@ static int start_watcher(void) {
 static const char *read_config(struct sl_value message, uint64_t *protocol, uint64_t *layout,
                                struct sl__lane_config *config, uint64_t *memory_max) {
     uint64_t worker, generation, depth_max;
-    if (!read_number(message, "protocol", UINT64_MAX, protocol))
+    if (!read_number(message, "protocol", UINT64_MAX, protocol)) {
         return "protocol";
-    if (!read_number(message, "layout", UINT64_MAX, layout))
+    }
+    if (!read_number(message, "layout", UINT64_MAX, layout)) {
         return "layout";
-    if (!read_number(message, "worker", UINT32_MAX, &worker))
+    }
+    if (!read_number(message, "worker", UINT32_MAX, &worker)) {
         return "worker";
-    if (!read_number(message, "generation", UINT32_MAX, &generation))
+    }
+    if (!read_number(message, "generation", UINT32_MAX, &generation)) {
         return "generation";
-    if (!read_number(message, "segment_bytes", UINT64_MAX, &config->segment_bytes))
+    }
+    if (!read_number(message, "segment_bytes", UINT64_MAX, &config->segment_bytes)) {
         return "segment_bytes";
-    if (!read_number(message, "payload_bytes_max", UINT64_MAX, &config->payload_bytes_max))
+    }
+    if (!read_number(message, "payload_bytes_max", UINT64_MAX, &config->payload_bytes_max)) {
         return "payload_bytes_max";
-    if (!read_number(message, "depth_max", SL_DEPTH_MAX_LIMIT, &depth_max) || depth_max == 0)
+    }
+    if (!read_number(message, "depth_max", SL_DEPTH_MAX_LIMIT, &depth_max) || depth_max == 0) {
         return "depth_max";
-    if (!read_number(message, "memory_max", UINT64_MAX, memory_max))
+    }
+    if (!read_number(message, "memory_max", UINT64_MAX, memory_max)) {
         return "memory_max";
-    if (!sl__redactor_take(message))
+    }
+    if (!sl__redactor_take(message)) {
         return "redact";
+    }
     config->limits = (struct sl_limits)SL_LIMITS_INIT;
     config->limits.depth_max = (uint32_t)depth_max;
     config->lane = (uint32_t)worker;
@@ -175,8 +194,9 @@ static const char *read_config(struct sl_value message, uint64_t *protocol, uint
 }
 
 static void close_all(int *fds, size_t count) {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         sl__close(&fds[i]);
+    }
 }
 
 static PyObject *raise_error(struct sl__state *state, const struct sl_error *error) {
@@ -197,26 +217,28 @@ static int attach(struct sl__state *state, struct sl_value message, int *fds, si
     struct sl__lane_config config = {0};
     uint64_t protocol = 0, layout = 0, memory_max = 0;
     const char *wrong = read_config(message, &protocol, &layout, &config, &memory_max);
-    if (wrong != NULL && protocol == SL__PROTOCOL)
+    if (wrong != NULL && protocol == SL__PROTOCOL) {
         sl__raise(state, SL_E_PROTOCOL, "the host's first message has no usable '%s'", wrong);
-    else if (protocol != SL__PROTOCOL || layout != sl__lane_layout())
+    } else if (protocol != SL__PROTOCOL || layout != sl__lane_layout()) {
         sl__raise(
             state, SL_E_VERSION,
             "host and worker package are of different builds: the host speaks protocol %llu with lane layout %llx, the "
             "package protocol %d with layout %llx; set SLITHER_PACKAGE_PATH to the package of this build",
             (unsigned long long)protocol, (unsigned long long)layout, SL__PROTOCOL,
             (unsigned long long)sl__lane_layout());
-    else if (fd_count != CONFIG_FDS && fd_count != SL__CONFIG_FDS_MAX)
+    } else if (fd_count != CONFIG_FDS && fd_count != SL__CONFIG_FDS_MAX) {
         sl__raise(state, SL_E_PROTOCOL, "the host's first message came with %zu descriptors instead of %d or %d",
                   fd_count, CONFIG_FDS, SL__CONFIG_FDS_MAX);
+    }
     if (PyErr_Occurred()) {
         close_all(fds, fd_count);
         return -1;
     }
     struct sl_error error = SL_ERROR_INIT;
     struct sl__life *life = sl__life();
-    if (fd_count == SL__CONFIG_FDS_MAX)
+    if (fd_count == SL__CONFIG_FDS_MAX) {
         sl__calls_open(fds[CONFIG_FDS]);
+    }
     if (sl__lane_attach(fds, &config, &life->lane, &error) != SL_OK) {
         raise_error(state, &error);
         sl_error_finish(&error);
@@ -235,12 +257,14 @@ PyObject *sl__worker_connect(PyObject *module, PyObject *unused) {
     (void)unused;
     struct sl__state *state = sl__state_of(module);
     struct sl__life *life = sl__life();
-    if (life->lane != NULL || life->forked)
+    if (life->lane != NULL || life->forked) {
         return sl__raise(state, SL_E_INVALID_ARGUMENT, "this process has connected to its host already");
+    }
     (void)fcntl(SL__WORKER_FD, F_SETFD, FD_CLOEXEC);
     uint8_t *packet = PyMem_Malloc(SL__MESSAGE_MAX);
-    if (packet == NULL)
+    if (packet == NULL) {
         return PyErr_NoMemory();
+    }
     int fds[SL__CONFIG_FDS_MAX];
     size_t size = 0, fd_count = 0;
     struct sl_error error = SL_ERROR_INIT;
@@ -251,8 +275,9 @@ PyObject *sl__worker_connect(PyObject *module, PyObject *unused) {
     Py_END_ALLOW_THREADS;
     PyObject *config = NULL;
     struct sl_value message;
-    if (code == SL_OK && (code = sl_value_check(packet, size, NULL, &message, &error)) != SL_OK)
+    if (code == SL_OK && (code = sl_value_check(packet, size, NULL, &message, &error)) != SL_OK) {
         close_all(fds, fd_count);
+    }
     if (code == SL_E_END) {
         sl__raise(state, SL_E_CLOSED, "the host has ended before it sent its first message");
     } else if (code != SL_OK) {
@@ -279,8 +304,9 @@ PyObject *sl__worker_connect(PyObject *module, PyObject *unused) {
 
 PyObject *sl__worker_send(PyObject *module, PyObject *message) {
     struct sl__state *state = sl__state_of(module);
-    if ((sl__life()->lane == NULL && !sl__life()->template) || sl__life()->forked)
+    if ((sl__life()->lane == NULL && !sl__life()->template) || sl__life()->forked) {
         return sl__raise(state, SL_E_CLOSED, "not in a worker: there is no host to send to");
+    }
     struct sl_writer writer;
     sl_writer_init(&writer, NULL);
     struct sl__encoder encoder = {.state = state, .writer = &writer, .depth_max = SL_DEPTH_MAX_DEFAULT};

@@ -6,8 +6,9 @@ static const char *const kind_names[] = {[SL_MARK_SKIP] = "skip", [SL_MARK_ERROR
 
 PyObject *sl__mark_make(struct sl__state *state, enum sl_mark_kind kind, PyObject *text, PyObject *payload) {
     struct sl__mark_object *mark = PyObject_GC_New(struct sl__mark_object, state->mark_type);
-    if (mark == NULL)
+    if (mark == NULL) {
         return NULL;
+    }
     mark->kind = kind;
     mark->text = text;
     mark->payload = payload != NULL ? payload : Py_None;
@@ -44,8 +45,9 @@ static void mark_dealloc(PyObject *object) {
 static PyObject *mark_repr(PyObject *object) {
     struct sl__mark_object *mark = (struct sl__mark_object *)object;
     int nested = Py_ReprEnter(object);
-    if (nested != 0)
+    if (nested != 0) {
         return nested > 0 ? PyUnicode_FromFormat("slither.%s(...)", kind_names[mark->kind]) : NULL;
+    }
     PyObject *text =
         mark->payload == Py_None
             ? PyUnicode_FromFormat("slither.%s(%R)", kind_names[mark->kind], mark->text)
@@ -62,10 +64,12 @@ static PyObject *mark_compare(PyObject *left, PyObject *right, int operation) {
     struct sl__mark_object *a = (struct sl__mark_object *)left;
     struct sl__mark_object *b = (struct sl__mark_object *)right;
     int equal = a->kind == b->kind;
-    if (equal)
+    if (equal) {
         equal = PyObject_RichCompareBool(a->text, b->text, Py_EQ);
-    if (equal > 0)
+    }
+    if (equal > 0) {
         equal = PyObject_RichCompareBool(a->payload, b->payload, Py_EQ);
+    }
     return equal < 0 ? NULL : PyBool_FromLong(equal == (operation == Py_EQ));
 }
 
@@ -237,7 +241,8 @@ static PyType_Spec ref_spec = {
 int sl__mark_types_make(PyObject *module, struct sl__state *state) {
     state->mark_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &mark_spec, NULL);
     state->ref_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &ref_spec, NULL);
-    if (state->mark_type == NULL || state->ref_type == NULL)
+    if (state->mark_type == NULL || state->ref_type == NULL) {
         return -1;
+    }
     return PyModule_AddType(module, state->mark_type) < 0 ? -1 : PyModule_AddType(module, state->ref_type);
 }

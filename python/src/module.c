@@ -13,18 +13,21 @@ struct sl__state *sl__state_of(PyObject *module) {
 }
 
 int sl__state_load_datetime(struct sl__state *state) {
-    if (state->epoch != NULL)
+    if (state->epoch != NULL) {
         return 0;
+    }
     PyObject *module = PyImport_ImportModule("datetime");
-    if (module == NULL)
+    if (module == NULL) {
         return -1;
+    }
     PyObject *datetime_type = PyObject_GetAttrString(module, "datetime");
     PyObject *timedelta_type = PyObject_GetAttrString(module, "timedelta");
     PyObject *timezone_type = PyObject_GetAttrString(module, "timezone");
     PyObject *utc = timezone_type != NULL ? PyObject_GetAttrString(timezone_type, "utc") : NULL;
     PyObject *epoch = NULL;
-    if (datetime_type != NULL && timedelta_type != NULL && utc != NULL)
+    if (datetime_type != NULL && timedelta_type != NULL && utc != NULL) {
         epoch = PyObject_CallFunction(datetime_type, "iiiiiiiO", 1970, 1, 1, 0, 0, 0, 0, utc);
+    }
     Py_XDECREF(timezone_type);
     Py_XDECREF(utc);
     Py_DECREF(module);
@@ -46,8 +49,9 @@ PyObject *sl__raise(struct sl__state *state, enum sl_code code, const char *form
     va_end(arguments);
     PyObject *failure = text != NULL ? PyObject_CallFunctionObjArgs(state->failure, text, NULL) : NULL;
     PyObject *name = failure != NULL ? PyUnicode_FromString(sl_code_name(code)) : NULL;
-    if (name != NULL && PyObject_SetAttrString(failure, "code", name) == 0)
+    if (name != NULL && PyObject_SetAttrString(failure, "code", name) == 0) {
         PyErr_SetObject(state->failure, failure);
+    }
     Py_XDECREF(text);
     Py_XDECREF(failure);
     Py_XDECREF(name);
@@ -57,8 +61,9 @@ PyObject *sl__raise(struct sl__state *state, enum sl_code code, const char *form
 /* ---- codec --------------------------------------------------------------------------------------------------- */
 
 static int read_depth(unsigned int depth) {
-    if (depth >= 1 && depth <= SL_DEPTH_MAX_LIMIT)
+    if (depth >= 1 && depth <= SL_DEPTH_MAX_LIMIT) {
         return 0;
+    }
     PyErr_Format(PyExc_ValueError, "depth_max is %u; it must be 1 to %d", depth, SL_DEPTH_MAX_LIMIT);
     return -1;
 }
@@ -73,16 +78,18 @@ static PyObject *native_pack(PyObject *module, PyObject *arguments, PyObject *ke
     PyObject *object;
     unsigned int depth_max = SL_DEPTH_MAX_DEFAULT;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|$I:pack", SL__KEYWORDS(names), &object, &depth_max) ||
-        read_depth(depth_max) < 0)
+        read_depth(depth_max) < 0) {
         return NULL;
+    }
     struct sl_writer writer;
     sl_writer_init(&writer, NULL);
     PyObject *packed = NULL;
     struct sl__encoder encoder = {.state = sl__state_of(module), .writer = &writer, .depth_max = depth_max};
-    if (sl__encode(&encoder, object, true) == 0)
+    if (sl__encode(&encoder, object, true) == 0) {
         packed = PyBytes_FromStringAndSize((const char *)writer.data, (Py_ssize_t)writer.size);
-    else
+    } else {
         sl__encode_finish_failure(&encoder);
+    }
     sl_writer_finish(&writer);
     return packed;
 }
@@ -94,8 +101,9 @@ static PyObject *native_unpack(PyObject *module, PyObject *arguments, PyObject *
     static const char *const names[] = {"", "depth_max", NULL};
     Py_buffer view;
     unsigned int depth_max = SL_DEPTH_MAX_DEFAULT;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*|$I:unpack", SL__KEYWORDS(names), &view, &depth_max))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "y*|$I:unpack", SL__KEYWORDS(names), &view, &depth_max)) {
         return NULL;
+    }
     PyObject *object = NULL;
     if (read_depth(depth_max) == 0) {
         const uint8_t *start = view.buf;
@@ -124,10 +132,12 @@ PyDoc_STRVAR(skip_doc, "skip(reason='')\n--\n\nA result that leaves the item out
 static PyObject *native_skip(PyObject *module, PyObject *arguments, PyObject *keywords) {
     static const char *const names[] = {"reason", NULL};
     PyObject *reason = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|U:skip", SL__KEYWORDS(names), &reason))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|U:skip", SL__KEYWORDS(names), &reason)) {
         return NULL;
-    if (reason != NULL)
+    }
+    if (reason != NULL) {
         return sl__mark_make(sl__state_of(module), SL_MARK_SKIP, reason, NULL);
+    }
     reason = PyUnicode_FromString("");
     PyObject *mark = reason != NULL ? sl__mark_make(sl__state_of(module), SL_MARK_SKIP, reason, NULL) : NULL;
     Py_XDECREF(reason);
@@ -139,8 +149,9 @@ PyDoc_STRVAR(error_doc, "error(reason)\n--\n\nA result that makes this one item 
 static PyObject *native_error(PyObject *module, PyObject *arguments, PyObject *keywords) {
     static const char *const names[] = {"reason", NULL};
     PyObject *reason;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "U:error", SL__KEYWORDS(names), &reason))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "U:error", SL__KEYWORDS(names), &reason)) {
         return NULL;
+    }
     return sl__mark_make(sl__state_of(module), SL_MARK_ERROR, reason, NULL);
 }
 
@@ -149,8 +160,9 @@ PyDoc_STRVAR(route_doc, "route(name, payload=None)\n--\n\nA result that sends th
 static PyObject *native_route(PyObject *module, PyObject *arguments, PyObject *keywords) {
     static const char *const names[] = {"name", "payload", NULL};
     PyObject *name, *payload = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "U|O:route", SL__KEYWORDS(names), &name, &payload))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "U|O:route", SL__KEYWORDS(names), &name, &payload)) {
         return NULL;
+    }
     return sl__mark_make(sl__state_of(module), SL_MARK_ROUTE, name, payload);
 }
 
@@ -224,22 +236,25 @@ static int native_exec(PyObject *module) {
         PyErr_NoMemory();
         return -1;
     }
-    if (sl__sessions_make(state) < 0)
+    if (sl__sessions_make(state) < 0) {
         return -1;
+    }
     state->not_serializable = PyErr_NewExceptionWithDoc(
         "slither.NotSerializable",
         "An object cannot travel. The text says which, where in the value it is, and what to do.", PyExc_TypeError,
         NULL);
     if (state->not_serializable == NULL ||
-        PyModule_AddObjectRef(module, "NotSerializable", state->not_serializable) < 0)
+        PyModule_AddObjectRef(module, "NotSerializable", state->not_serializable) < 0) {
         return -1;
+    }
     state->failure =
         PyErr_NewExceptionWithDoc("slither.Failure",
                                   "Something failed on Slither's side; `code` is the name of its kind, for "
                                   "example 'limit_exceeded'.",
                                   PyExc_RuntimeError, NULL);
-    if (state->failure == NULL || PyModule_AddObjectRef(module, "Failure", state->failure) < 0)
+    if (state->failure == NULL || PyModule_AddObjectRef(module, "Failure", state->failure) < 0) {
         return -1;
+    }
     state->view_error =
         PyErr_NewExceptionWithDoc("slither.ViewError",
                                   "A view has failed, or could not be called; `code` is the name of the kind of error, "
@@ -247,15 +262,18 @@ static int native_exec(PyObject *module) {
                                   "view has called Python in turn, `traceback` is that of the exception there.",
                                   state->failure, NULL);
     if (state->view_error == NULL || PyObject_SetAttrString(state->view_error, "traceback", Py_None) < 0 ||
-        PyModule_AddObjectRef(module, "ViewError", state->view_error) < 0)
+        PyModule_AddObjectRef(module, "ViewError", state->view_error) < 0) {
         return -1;
+    }
     state->view_timeout = PyErr_NewExceptionWithDoc(
         "slither.ViewTimeout", "A view took longer than its timeout. Its result, if it ever comes, is dropped.",
         PyExc_TimeoutError, NULL);
-    if (state->view_timeout == NULL || PyModule_AddObjectRef(module, "ViewTimeout", state->view_timeout) < 0)
+    if (state->view_timeout == NULL || PyModule_AddObjectRef(module, "ViewTimeout", state->view_timeout) < 0) {
         return -1;
-    if (sl__array_type_make(module, state) < 0 || sl__mark_types_make(module, state) < 0 || sl__codec_add(module) < 0)
+    }
+    if (sl__array_type_make(module, state) < 0 || sl__mark_types_make(module, state) < 0 || sl__codec_add(module) < 0) {
         return -1;
+    }
     return PyModule_AddStringConstant(module, "version", SL_VERSION_STRING);
 }
 
@@ -288,8 +306,9 @@ static int native_clear(PyObject *module) {
     Py_CLEAR(state->timedelta_type);
     Py_CLEAR(state->epoch);
     Py_CLEAR(state->numpy_generic);
-    if (state->keys != NULL)
+    if (state->keys != NULL) {
         sl__key_cache_clear(state->keys);
+    }
     return 0;
 }
 

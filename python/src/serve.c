@@ -49,8 +49,9 @@ static bool grow_reply(struct sl_writer *writer, size_t needed) {
     struct batch *batch = SL_CONTAINER_OF(writer, struct batch, writer);
     enum sl_code code =
         sl__lane_reply_grow(batch->server->lane, writer->size, needed, &writer->data, &writer->capacity, NULL);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         return true;
+    }
     sl__writer_fail(writer, code,
                     code == SL_E_LIMIT ? "the results of the batch are larger than payload_bytes_max of the pool; "
                                          "return less, or use smaller batches"
@@ -75,8 +76,9 @@ static PyObject *take_exception(void) {
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
     PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL && value != NULL)
+    if (traceback != NULL && value != NULL) {
         (void)PyException_SetTraceback(value, traceback);
+    }
     Py_XDECREF(type);
     Py_XDECREF(traceback);
     return value;
@@ -98,8 +100,9 @@ static PyObject *describe_failure(struct batch *batch, enum sl_code *code, PyObj
     PyObject *exception = take_exception();
     PyObject *item = batch->item >= 0 ? PyLong_FromLongLong(batch->item) : (Py_INCREF(Py_None), Py_None);
     PyObject *answer = NULL;
-    if (exception != NULL && item != NULL)
+    if (exception != NULL && item != NULL) {
         answer = PyObject_CallFunctionObjArgs(server->describe, exception, item, NULL);
+    }
     Py_XDECREF(exception);
     Py_XDECREF(item);
     const char *code_name;
@@ -108,14 +111,16 @@ static PyObject *describe_failure(struct batch *batch, enum sl_code *code, PyObj
         int number = sl_code_from_name(code_name);
         *code = number > 0 ? (enum sl_code)number : SL_E_PYTHON;
         Py_INCREF(details);
-        if (line != NULL)
+        if (line != NULL) {
             *line = Py_NewRef(text);
+        }
     } else {
         details = NULL;
     }
     Py_XDECREF(answer);
-    if (SL_UNLIKELY(details == NULL))
+    if (SL_UNLIKELY(details == NULL)) {
         *code = report_lost();
+    }
     return details;
 }
 
@@ -139,15 +144,17 @@ static void write_bare_failure(struct sl_writer *writer) {
 /* Makes the whole reply an error from the exception that is set. */
 static enum sl_code write_failure(struct batch *batch) {
     enum sl_code code;
-    if (batch->encoder.place != NULL)
+    if (batch->encoder.place != NULL) {
         sl__encode_finish_failure(&batch->encoder);
+    }
     PyObject *details = describe_failure(batch, &code, NULL);
     batch->encoder.refs = false; /* a name in an error would be nobody's to give back */
     batch->refs_begin = 0;
     cut_reply(batch, 0);
     if (details == NULL || sl__encode(&batch->encoder, details, false) < 0) {
-        if (PyErr_Occurred())
+        if (PyErr_Occurred()) {
             code = report_lost();
+        }
         cut_reply(batch, 0);
         write_bare_failure(&batch->writer);
     }
@@ -159,8 +166,9 @@ static enum sl_code write_failure(struct batch *batch) {
 static int write_item_failure(struct batch *batch, size_t begin) {
     enum sl_code code;
     PyObject *line = NULL, *mark = NULL;
-    if (batch->encoder.place != NULL)
+    if (batch->encoder.place != NULL) {
         sl__encode_finish_failure(&batch->encoder);
+    }
     PyObject *details = describe_failure(batch, &code, &line);
     cut_reply(batch, begin);
     if (details == NULL) {
@@ -179,8 +187,9 @@ static int write_item_failure(struct batch *batch, size_t begin) {
 /* The exception that is set costs the item `index` alone. -1, with an exception, when it has to cost the batch. */
 static int settle_item(struct batch *batch, uint32_t index, size_t begin) {
     batch->item = index;
-    if (sl__life()->forked || batch->writer.code == SL_E_LIMIT || write_item_failure(batch, begin) < 0)
+    if (sl__life()->forked || batch->writer.code == SL_E_LIMIT || write_item_failure(batch, begin) < 0) {
         return -1;
+    }
     batch->item = -1;
     return 0;
 }
@@ -197,21 +206,25 @@ static int find_function(struct batch *batch, const char *name, size_t name_size
         return 0;
     }
     batch->name = PyBytes_FromStringAndSize(name, (Py_ssize_t)name_size);
-    if (batch->name == NULL)
+    if (batch->name == NULL) {
         return -1;
+    }
     PyObject *function = PyDict_GetItemWithError(server->functions, batch->name);
     if (function != NULL) {
         batch->function = Py_NewRef(function);
     } else {
-        if (PyErr_Occurred())
+        if (PyErr_Occurred()) {
             return -1;
+        }
         PyObject *text = PyUnicode_DecodeUTF8(name, (Py_ssize_t)name_size, NULL);
-        if (text == NULL)
+        if (text == NULL) {
             return -1;
+        }
         batch->function = PyObject_CallFunctionObjArgs(server->resolve, text, NULL);
         Py_DECREF(text);
-        if (batch->function == NULL || PyDict_SetItem(server->functions, batch->name, batch->function) < 0)
+        if (batch->function == NULL || PyDict_SetItem(server->functions, batch->name, batch->function) < 0) {
             return -1;
+        }
     }
     Py_XDECREF(server->last_name);
     Py_XDECREF(server->last_function);
@@ -242,14 +255,16 @@ static PyObject *next_item(struct batch *batch, uint32_t index) {
     decoder->depth = 0;
     batch->item_start = decoder->position;
     PyObject *item = sl__decode(decoder);
-    if (SL_LIKELY(item != NULL))
+    if (SL_LIKELY(item != NULL)) {
         return item;
+    }
     batch->item = index;
     if (decoder->code != SL_OK) {
         PyObject *cause = take_exception();
-        if (cause != NULL)
+        if (cause != NULL) {
             sl__raise(batch->server->state, decoder->code, "item %u of the request cannot be made an object: %S", index,
                       cause);
+        }
         Py_XDECREF(cause);
         decoder->code = SL_OK;
     }
@@ -264,12 +279,14 @@ static bool skip_item(struct batch *batch) {
 
 static PyObject *decode_items(struct batch *batch) {
     uint32_t count = batch->request.item_count;
-    if (count > batch->request.size)
+    if (count > batch->request.size) {
         return sl__raise(batch->server->state, SL_E_PROTOCOL, "a request of %zu bytes claims to have %u items",
                          batch->request.size, count);
+    }
     PyObject *items = PyList_New((Py_ssize_t)count);
-    if (items == NULL)
+    if (items == NULL) {
         return NULL;
+    }
     for (uint32_t i = 0; i < count; i++) {
         PyObject *item = next_item(batch, i);
         if (item == NULL) {
@@ -288,14 +305,16 @@ static int check_results(struct batch *batch, PyObject *results) {
     bool is_list = PyList_Check(results);
     if (SL_LIKELY(is_list || PyTuple_Check(results))) {
         Py_ssize_t size = is_list ? PyList_Size(results) : PyTuple_Size(results);
-        if (SL_LIKELY(size == (Py_ssize_t)count))
+        if (SL_LIKELY(size == (Py_ssize_t)count)) {
             return 0;
+        }
     }
     PyObject *explain = PyImport_ImportModule("slither._explain");
     PyObject *text =
         explain != NULL ? PyObject_CallMethod(explain, "bad_result", "OI", results, (unsigned int)count) : NULL;
-    if (text != NULL)
+    if (text != NULL) {
         sl__raise(batch->server->state, SL_E_BAD_RESULT, "%U", text);
+    }
     Py_XDECREF(explain);
     Py_XDECREF(text);
     return -1;
@@ -318,8 +337,9 @@ static int encode_results(struct batch *batch, PyObject *results) {
         Py_DECREF(entry);
         if (SL_UNLIKELY(status < 0)) {
             /* What cannot travel is this item's fault; a shortage of memory is nobody's. */
-            if (!PyErr_ExceptionMatches(batch->server->state->not_serializable) || settle_item(batch, i, begin) < 0)
+            if (!PyErr_ExceptionMatches(batch->server->state->not_serializable) || settle_item(batch, i, begin) < 0) {
                 return -1;
+            }
         }
         sl__put_filler(&batch->writer);
     }
@@ -328,15 +348,18 @@ static int encode_results(struct batch *batch, PyObject *results) {
 
 static int run_batch(struct batch *batch) {
     PyObject *items = decode_items(batch);
-    if (items == NULL)
+    if (items == NULL) {
         return -1;
+    }
     PyObject *results = call(batch, items);
     Py_DECREF(items);
-    if (results == NULL)
+    if (results == NULL) {
         return -1;
+    }
     int status = check_results(batch, results);
-    if (status == 0)
+    if (status == 0) {
         status = encode_results(batch, results);
+    }
     Py_DECREF(results);
     return status;
 }
@@ -346,14 +369,16 @@ static int run_each(struct batch *batch) {
         size_t begin = batch->writer.size;
         batch->refs_begin = sl__session_refs_mark(batch->server->state);
         PyObject *item = next_item(batch, i);
-        if (SL_UNLIKELY(item == NULL) && !skip_item(batch))
+        if (SL_UNLIKELY(item == NULL) && !skip_item(batch)) {
             return -1;
+        }
         PyObject *result = item != NULL ? call(batch, item) : NULL;
         Py_XDECREF(item);
         int status = result != NULL ? sl__encode(&batch->encoder, result, true) : -1;
         Py_XDECREF(result);
-        if (SL_UNLIKELY(status < 0) && settle_item(batch, i, begin) < 0)
+        if (SL_UNLIKELY(status < 0) && settle_item(batch, i, begin) < 0) {
             return -1;
+        }
         sl__put_filler(&batch->writer);
     }
     return batch->writer.code == SL_OK ? 0 : sl__encode_raise_writer(batch->server->state, &batch->writer);
@@ -368,8 +393,9 @@ static PyObject *raise_lane(struct server *server, struct sl_error *error) {
 }
 
 static void note_kept(struct server *server, const struct sl__request *request) {
-    if (request->mapping == NULL || atomic_load(&request->mapping->refs) <= 1)
+    if (request->mapping == NULL || atomic_load(&request->mapping->refs) <= 1) {
         return;
+    }
     server->kept_bytes += request->mapping->size;
     if (server->kept_bytes >= KEPT_BYTES_COLLECT) {
         server->kept_bytes = 0;
@@ -381,18 +407,21 @@ static void note_kept(struct server *server, const struct sl__request *request) 
 static int begin_batch(struct batch *batch) {
     struct sl__state *state = batch->server->state;
     const struct sl__head *head = sl__session_batch_open(state, &batch->request);
-    if (SL_UNLIKELY(head == NULL))
+    if (SL_UNLIKELY(head == NULL)) {
         return -1;
+    }
     sl__snapshot_batch_begin(head->snapshot);
-    if (SL_UNLIKELY(find_function(batch, (const char *)head->name, head->name_size) < 0))
+    if (SL_UNLIKELY(find_function(batch, (const char *)head->name, head->name_size) < 0)) {
         return -1;
+    }
     return sl__session_batch_begin(state);
 }
 
 /* In a forked child of the worker, which the code of hooks may have made too: -1 with SystemExit; else the status. */
 static int leave_forked(int status) {
-    if (SL_LIKELY(!sl__life()->forked))
+    if (SL_LIKELY(!sl__life()->forked)) {
         return status;
+    }
     PyErr_Clear();
     PyErr_SetNone(PyExc_SystemExit);
     return -1;
@@ -404,8 +433,9 @@ static int run_request(struct server *server, const struct sl__request *request)
     struct sl_error error = SL_ERROR_INIT;
     uint8_t *memory;
     size_t capacity;
-    if (sl__lane_reply_open(server->lane, &memory, &capacity, &error) != SL_OK)
+    if (sl__lane_reply_open(server->lane, &memory, &capacity, &error) != SL_OK) {
         return raise_lane(server, &error) == NULL ? -1 : 0;
+    }
     struct batch batch = {.server = server, .request = *request, .item = -1};
     uint32_t depth_max = sl__life()->depth_max;
     struct sl_limits limits = SL_LIMITS_INIT;
@@ -424,16 +454,18 @@ static int run_request(struct server *server, const struct sl__request *request)
     };
     int status = begin_batch(&batch);
     batch.encoder.refs = sl__session_refs(server->state);
-    if (status == 0)
+    if (status == 0) {
         status = request->kind == SL__REQUEST_EACH ? run_each(&batch) : run_batch(&batch);
+    }
     sl__snapshot_batch_end();
     if (SL_UNLIKELY(sl__life()->forked)) {
         PyErr_Clear();
         PyErr_SetNone(PyExc_SystemExit);
     } else {
         enum sl_code code = SL_OK;
-        if (SL_UNLIKELY(status < 0))
+        if (SL_UNLIKELY(status < 0)) {
             code = write_failure(&batch);
+        }
         note_kept(server, request);
         uint32_t flags = sl__session_batch_end(server->state);
         uint32_t count = code == SL_OK ? request->item_count : 0;
@@ -449,8 +481,9 @@ static int run_request(struct server *server, const struct sl__request *request)
     Py_XDECREF(batch.function);
     Py_XDECREF(batch.encoder.place);
     sl_writer_finish(&batch.writer);
-    if (status == 0 && !sl__life()->forked)
+    if (status == 0 && !sl__life()->forked) {
         sl__session_batch_after(server->state);
+    }
     return leave_forked(status);
 }
 
@@ -459,8 +492,9 @@ static int run_request(struct server *server, const struct sl__request *request)
  * short time between this and falling asleep is handled with the next batch.
  */
 static void run_signal_handlers(void) {
-    if (SL_UNLIKELY(PyErr_CheckSignals() < 0))
+    if (SL_UNLIKELY(PyErr_CheckSignals() < 0)) {
         PyErr_WriteUnraisable(NULL);
+    }
 }
 
 static int serve(struct server *server) {
@@ -469,16 +503,18 @@ static int serve(struct server *server) {
     while (atomic_load_explicit(&life->stop, memory_order_acquire) == 0) {
         if (SL_UNLIKELY(atomic_load_explicit(&life->drops_pending, memory_order_acquire) != 0)) {
             sl__drops_run(server->state, false);
-            if (leave_forked(0) < 0)
+            if (leave_forked(0) < 0) {
                 return -1;
+            }
         }
         struct sl__request request;
         struct sl_error error = SL_ERROR_INIT;
         enum sl_code code = sl__lane_take(server->lane, &request, &error);
         if (code == SL_OK) {
             atomic_store_explicit(&life->batch_number, request.sequence, memory_order_relaxed);
-            if (run_request(server, &request) < 0)
+            if (run_request(server, &request) < 0) {
                 return -1;
+            }
         } else if (code == SL_E_AGAIN && atomic_load_explicit(&life->drops_pending, memory_order_acquire) != 0) {
             continue;
         } else if (code == SL_E_AGAIN) {
@@ -494,22 +530,26 @@ static int serve(struct server *server) {
             return -1;
         }
     }
-    while (atomic_load_explicit(&life->drops_pending, memory_order_acquire) != 0 && !life->forked)
+    while (atomic_load_explicit(&life->drops_pending, memory_order_acquire) != 0 && !life->forked) {
         sl__drops_run(server->state, true); /* what has ended is not to be checkpointed */
+    }
     sl__sessions_stop(server->state);
     return leave_forked(0);
 }
 
 PyObject *sl__worker_serve(PyObject *module, PyObject *arguments) {
     struct server server = {.state = sl__state_of(module), .lane = sl__life()->lane};
-    if (!PyArg_ParseTuple(arguments, "OO:serve", &server.resolve, &server.describe))
+    if (!PyArg_ParseTuple(arguments, "OO:serve", &server.resolve, &server.describe)) {
         return NULL;
-    if (server.lane == NULL)
+    }
+    if (server.lane == NULL) {
         return sl__raise(server.state, SL_E_INVALID_ARGUMENT,
                          "not in a worker: batches come from a host, which starts its workers itself");
+    }
     server.functions = PyDict_New();
-    if (server.functions == NULL)
+    if (server.functions == NULL) {
         return NULL;
+    }
     sl__life()->serving = true;
     int status = serve(&server);
     PyObject *type, *value, *traceback;
@@ -518,8 +558,9 @@ PyObject *sl__worker_serve(PyObject *module, PyObject *arguments) {
     Py_XDECREF(server.last_name);
     Py_XDECREF(server.last_function);
     PyErr_Restore(type, value, traceback);
-    if (status < 0)
+    if (status < 0) {
         return NULL;
+    }
     Py_INCREF(Py_None);
     return Py_None;
 }

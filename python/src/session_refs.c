@@ -50,12 +50,14 @@ bool sl__session_refs(const struct sl__state *state) {
 }
 
 static bool reserve_added(struct sl__sessions *sessions) {
-    if (sessions->added_count < sessions->added_capacity)
+    if (sessions->added_count < sessions->added_capacity) {
         return true;
+    }
     size_t capacity = SL_MAX(sessions->added_capacity * 2, (size_t)16);
     uint64_t *added = PyMem_Realloc(sessions->added, capacity * sizeof(*added));
-    if (added == NULL)
+    if (added == NULL) {
         return false;
+    }
     sessions->added = added;
     sessions->added_capacity = capacity;
     return true;
@@ -89,17 +91,20 @@ int sl__session_ref_add(struct sl__state *state, PyObject *object, struct sl_ref
         return -1;
     }
     struct sl__session *session = sl__session_make(sessions, sessions->head.session);
-    if (session == NULL)
+    if (session == NULL) {
         return -1;
+    }
     if (!reserve_added(sessions)) {
         PyErr_NoMemory();
         return -1;
     }
     struct object *entry = sl__table_get(&session->addresses, address_of(object));
-    if (entry == NULL)
+    if (entry == NULL) {
         entry = add(state, session, object);
-    if (entry == NULL)
+    }
+    if (entry == NULL) {
         return -1;
+    }
     entry->count++;
     sessions->added[sessions->added_count++] = entry->id;
     const struct sl__life *life = sl__life();
@@ -114,29 +119,33 @@ PyObject *sl__session_ref_get(struct sl__state *state, const struct sl_ref *ref)
     const struct sl__sessions *sessions = state->sessions;
     const struct sl__life *life = sl__life();
     unsigned long long session_id = ref->session, object_id = ref->object;
-    if (!sessions->running || ref->session != sessions->head.session)
+    if (!sessions->running || ref->session != sessions->head.session) {
         return sl__raise(state, SL_E_REF_LOST,
                          "a ref of session %llu was passed to a call of session %llu; an object belongs to the session "
                          "that made it",
                          session_id, (unsigned long long)(sessions->running ? sessions->head.session : 0));
-    if (ref->worker != life->worker || ref->generation != life->generation)
+    }
+    if (ref->worker != life->worker || ref->generation != life->generation) {
         return sl__raise(state, SL_E_SESSION_LOST,
                          "object %llu of session %llu was in worker %u generation %u; this call runs in worker %u "
                          "generation %u, which has no such object",
                          object_id, session_id, (unsigned)ref->worker, (unsigned)ref->generation,
                          (unsigned)life->worker, (unsigned)life->generation);
+    }
     const struct sl__session *session = sl__session_find(sessions, ref->session);
     const struct object *entry = session != NULL ? sl__table_get(&session->objects, ref->object) : NULL;
-    if (entry == NULL)
+    if (entry == NULL) {
         return sl__raise(state, SL_E_REF_LOST, "object %llu of session %llu has been released", object_id, session_id);
+    }
     return Py_NewRef(entry->object);
 }
 
 void sl__session_ref_release(struct sl__state *state, uint64_t session_id, uint64_t object, uint32_t count) {
     struct sl__session *session = sl__session_find(state->sessions, session_id);
     struct object *entry = session != NULL ? sl__table_get(&session->objects, object) : NULL;
-    if (entry != NULL)
+    if (entry != NULL) {
         let_go(session, entry, count);
+    }
 }
 
 size_t sl__session_refs_mark(const struct sl__state *state) {
@@ -145,6 +154,7 @@ size_t sl__session_refs_mark(const struct sl__state *state) {
 
 void sl__session_refs_cut(struct sl__state *state, size_t mark) {
     struct sl__sessions *sessions = state->sessions;
-    while (sessions->added_count > mark)
+    while (sessions->added_count > mark) {
         sl__session_ref_release(state, sessions->head.session, sessions->added[--sessions->added_count], 1);
+    }
 }

@@ -25,20 +25,23 @@ struct sl__reading *sl__reader_acquire(struct sl__reader_object *reader, bool *o
         sl__store_raise(reader->state, &error);
         return NULL;
     }
-    if (shared && reader->held != NULL)
+    if (shared && reader->held != NULL) {
         return reader->held;
+    }
     if (sl__reading_begin(reader->reader, &reading, &error) != SL_OK) {
         sl__store_raise(reader->state, &error);
         return NULL;
     }
-    if (shared)
+    if (shared) {
         reader->held = reading;
+    }
     return reading;
 }
 
 void sl__reader_release(struct sl__reading *reading, bool own) {
-    if (own)
+    if (own) {
         sl__reading_end(reading);
+    }
 }
 
 static void let_go(struct sl__reader_object *reader, bool scans_too) {
@@ -51,14 +54,16 @@ static void let_go(struct sl__reader_object *reader, bool scans_too) {
 
 static void end_readings(void *context, bool scans_too) {
     struct sl__store_state *state = context;
-    for (struct sl__reader_object *reader = state->readers; reader != NULL; reader = reader->next)
+    for (struct sl__reader_object *reader = state->readers; reader != NULL; reader = reader->next) {
         let_go(reader, scans_too);
+    }
 }
 
 bool sl__reader_usable(const struct sl__reader_object *reader) {
     const struct sl__control *control;
-    if (reader == NULL || reader->reader == NULL)
+    if (reader == NULL || reader->reader == NULL) {
         return false;
+    }
     control = reader->reader->control;
     return control == NULL || atomic_load_explicit(&control->closed, memory_order_relaxed) == 0 || reader->held != NULL;
 }
@@ -66,17 +71,20 @@ bool sl__reader_usable(const struct sl__reader_object *reader) {
 /* ---- slither._store.Reader --------------------------------------------------------------------------------------- */
 
 static void close_reader(struct sl__reader_object *reader) {
-    if (reader->reader == NULL)
+    if (reader->reader == NULL) {
         return;
+    }
     let_go(reader, true);
     sl__reader_detach(reader->reader);
     reader->reader = NULL;
-    if (reader->next != NULL)
+    if (reader->next != NULL) {
         reader->next->previous = reader->previous;
-    if (reader->previous != NULL)
+    }
+    if (reader->previous != NULL) {
         reader->previous->next = reader->next;
-    else
+    } else {
         reader->state->readers = reader->next;
+    }
 }
 
 static PyObject *reader_close(PyObject *object, PyObject *unused) {
@@ -124,8 +132,9 @@ static PyType_Spec reader_spec = {
 static PyObject *store_attach(PyObject *module, PyObject *arguments) {
     struct sl__store_state *state = sl__store_state_of(module);
     PyObject *path_bytes;
-    if (!PyArg_ParseTuple(arguments, "O&:attach", PyUnicode_FSConverter, &path_bytes))
+    if (!PyArg_ParseTuple(arguments, "O&:attach", PyUnicode_FSConverter, &path_bytes)) {
         return NULL;
+    }
     allocfunc allocate = PyType_GetSlot(state->reader_type, Py_tp_alloc);
     struct sl__reader_object *object = (struct sl__reader_object *)allocate(state->reader_type, 0);
     if (object == NULL) {
@@ -142,8 +151,9 @@ static PyObject *store_attach(PyObject *module, PyObject *arguments) {
         return sl__store_raise(state, &error);
     }
     object->next = state->readers;
-    if (object->next != NULL)
+    if (object->next != NULL) {
         object->next->previous = object;
+    }
     state->readers = object;
     return (PyObject *)object;
 }
@@ -154,8 +164,9 @@ static PyObject *store_bind(PyObject *module, PyObject *arguments) {
     const char *name;
     Py_ssize_t name_size;
     if (!PyArg_ParseTuple(arguments, "O!O!s#:bind", state->table_type, &table_object, state->reader_type,
-                          &reader_object, &name, &name_size))
+                          &reader_object, &name, &name_size)) {
         return NULL;
+    }
     struct sl__table_object *table = (struct sl__table_object *)table_object;
     struct sl__reader_object *reader = (struct sl__reader_object *)reader_object;
     struct sl_error error = SL_ERROR_INIT;
@@ -164,8 +175,9 @@ static PyObject *store_bind(PyObject *module, PyObject *arguments) {
         sl_error_set(&error, SL_E_CLOSED, "the store has been closed");
         return sl__store_raise(state, &error);
     }
-    if (sl__reader_table(reader->reader, name, (size_t)name_size, &found, &error) != SL_OK)
+    if (sl__reader_table(reader->reader, name, (size_t)name_size, &found, &error) != SL_OK) {
         return sl__store_raise(state, &error);
+    }
     struct sl__reader_object *old = table->reader;
     Py_INCREF(reader_object);
     table->reader = reader;
@@ -188,16 +200,18 @@ static int store_exec(PyObject *module) {
     state->native = PyImport_ImportModule("slither._native");
     state->capsule = state->native != NULL ? PyObject_GetAttrString(state->native, "_codec") : NULL;
     state->codec = state->capsule != NULL ? PyCapsule_GetPointer(state->capsule, SL__CODEC_CAPSULE) : NULL;
-    if (state->codec == NULL)
+    if (state->codec == NULL) {
         return -1;
+    }
     if (state->codec->size != sizeof(struct sl__codec)) {
         PyErr_SetString(PyExc_ImportError, "slither._store and slither._native are of different builds");
         return -1;
     }
     state->reader_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &reader_spec, NULL);
     if (state->reader_type == NULL || sl__table_type_make(module, state) < 0 || sl__scan_type_make(module, state) < 0 ||
-        sl__watch_type_make(module, state) < 0)
+        sl__watch_type_make(module, state) < 0) {
         return -1;
+    }
     state->codec->life->readings_context = state;
     state->codec->life->readings_end = end_readings;
     return 0;

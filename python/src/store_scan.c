@@ -13,18 +13,22 @@ struct sl__scan_object {
 };
 
 static void end_scan(struct sl__scan_object *scan) {
-    if (!scan->open)
+    if (!scan->open) {
         return;
+    }
     scan->open = false;
     sl__walk_end(&scan->walk);
-    if (scan->own != NULL)
+    if (scan->own != NULL) {
         sl__reading_end(scan->own);
-    if (scan->next != NULL)
+    }
+    if (scan->next != NULL) {
         scan->next->previous = scan->previous;
-    if (scan->previous != NULL)
+    }
+    if (scan->previous != NULL) {
         scan->previous->next = scan->next;
-    else
+    } else {
         scan->reader->scans = scan->next;
+    }
 }
 
 void sl__scans_end(struct sl__reader_object *reader, bool all) {
@@ -43,8 +47,9 @@ PyObject *sl__scan_make(struct sl__reader_object *reader, const struct sl__table
     struct sl__store_state *state = reader->state;
     allocfunc allocate = PyType_GetSlot(state->scan_type, Py_tp_alloc);
     struct sl__scan_object *scan = (struct sl__scan_object *)allocate(state->scan_type, 0);
-    if (scan == NULL)
+    if (scan == NULL) {
         return NULL;
+    }
     Py_INCREF((PyObject *)reader);
     scan->reader = reader;
     scan->remaining = limit;
@@ -63,8 +68,9 @@ PyObject *sl__scan_make(struct sl__reader_object *reader, const struct sl__table
     scan->own = own ? reading : NULL;
     scan->open = true;
     scan->next = reader->scans;
-    if (scan->next != NULL)
+    if (scan->next != NULL) {
         scan->next->previous = scan;
+    }
     reader->scans = scan;
     return (PyObject *)scan;
 }
@@ -75,16 +81,19 @@ static PyObject *make_pair(struct sl__scan_object *scan, const uint8_t *key, siz
     PyObject *first = NULL, *second = NULL, *pair = NULL;
     /* The value before the key: decoding either may run Python code, and the key is copied. */
     sl_writer_init(&writer, NULL);
-    if (sl__key_decode(key, key_size, &writer))
+    if (sl__key_decode(key, key_size, &writer)) {
         second = codec->decode(codec->state, value.data, value.size);
-    else if (writer.code == SL_E_OUT_OF_MEMORY)
+    } else if (writer.code == SL_E_OUT_OF_MEMORY) {
         PyErr_NoMemory();
-    else
+    } else {
         PyErr_SetString(PyExc_ValueError, "a key of the store is damaged");
-    if (second != NULL)
+    }
+    if (second != NULL) {
         first = codec->decode(codec->state, writer.data, writer.size);
-    if (first != NULL)
+    }
+    if (first != NULL) {
         pair = PyTuple_Pack(2, first, second);
+    }
     Py_XDECREF(first);
     Py_XDECREF(second);
     sl_writer_finish(&writer);
@@ -94,8 +103,9 @@ static PyObject *make_pair(struct sl__scan_object *scan, const uint8_t *key, siz
 static PyObject *scan_next(PyObject *object) {
     struct sl__scan_object *scan = (struct sl__scan_object *)object;
     struct sl_error error = SL_ERROR_INIT;
-    if (!scan->open && !scan->cut_off)
+    if (!scan->open && !scan->cut_off) {
         return NULL;
+    }
     if (!scan->open || sl__reader_foreign(scan->reader->reader)) {
         sl_error_set(
             &error, SL_E_CLOSED,
@@ -106,8 +116,9 @@ static PyObject *scan_next(PyObject *object) {
     size_t key_size;
     struct sl_value value;
     enum sl_code code = SL_E_END;
-    if (scan->remaining > 0)
+    if (scan->remaining > 0) {
         code = sl__walk_next(&scan->walk, &key, &key_size, &value, &error);
+    }
     if (code != SL_OK) {
         end_scan(scan);
         return code == SL_E_END ? NULL : sl__store_raise(scan->reader->state, &error);

@@ -15,11 +15,13 @@
 
 /* _open() is Python's: it finds out where the store is, and binds this table to it. */
 struct sl__reader_object *sl__table_reader(struct sl__table_object *table) {
-    if (SL_LIKELY(sl__reader_usable(table->reader)))
+    if (SL_LIKELY(sl__reader_usable(table->reader))) {
         return table->reader;
+    }
     PyObject *done = PyObject_CallMethod((PyObject *)table, "_open", NULL);
-    if (done == NULL)
+    if (done == NULL) {
         return NULL;
+    }
     Py_DECREF(done);
     if (table->reader == NULL || table->reader->reader == NULL) {
         PyErr_SetString(PyExc_RuntimeError, "a table was used that belongs to no store; use slither.store()");
@@ -55,29 +57,35 @@ static PyObject *look_up(struct sl__table_object *table, struct sl__reading *rea
     struct sl_error error = SL_ERROR_INIT;
     uint8_t memory[KEY_VALUE_BYTES_MAX];
     struct sl_value key_value, value;
-    if (encode_key(state, key, memory, &key_value) < 0)
+    if (encode_key(state, key, memory, &key_value) < 0) {
         return NULL;
+    }
     PyObject *object = NULL;
     const struct sl__table_view *view;
     enum sl_code code = sl__reading_table(reading, table->name, &view, &error);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return sl__store_raise(state, &error);
+    }
     if (SL_LIKELY(view->kind != SL_TABLE_BAG)) {
         code = sl__reading_get(reading, view, key_value, &value, &error);
-        if (SL_LIKELY(code == SL_OK))
+        if (SL_LIKELY(code == SL_OK)) {
             return state->codec->decode(state->codec->state, value.data, value.size);
+        }
     } else {
         struct sl_writer writer;
         sl_writer_init(&writer, NULL);
         code = sl__reading_copy(reading, table->name, key_value, &writer, &error);
-        if (code == SL_OK)
+        if (code == SL_OK) {
             object = state->codec->decode(state->codec->state, writer.data, writer.size);
+        }
         sl_writer_finish(&writer);
-        if (code == SL_OK)
+        if (code == SL_OK) {
             return object;
+        }
     }
-    if (code != SL_E_NOT_FOUND)
+    if (code != SL_E_NOT_FOUND) {
         return sl__store_raise(state, &error);
+    }
     Py_INCREF(fallback);
     return fallback;
 }
@@ -106,12 +114,14 @@ static PyObject *table_get(PyObject *object, PyObject *const *arguments, Py_ssiz
         fallback = arguments[1];
     }
     struct sl__reader_object *reader = sl__table_reader(table);
-    if (reader == NULL)
+    if (reader == NULL) {
         return NULL;
+    }
     bool own;
     struct sl__reading *reading = sl__reader_acquire(reader, &own);
-    if (reading == NULL)
+    if (reading == NULL) {
         return NULL;
+    }
     PyObject *value = look_up(table, reading, arguments[0], fallback);
     sl__reader_release(reading, own);
     return value;
@@ -127,8 +137,9 @@ static PyObject *table_get_many(PyObject *object, PyObject *arguments, PyObject 
     static const char *const names[] = {"keys", "default", NULL};
     struct sl__table_object *table = (struct sl__table_object *)object;
     PyObject *keys, *fallback = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:get_many", SL__KEYWORDS(names), &keys, &fallback))
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:get_many", SL__KEYWORDS(names), &keys, &fallback)) {
         return NULL;
+    }
     /* Whatever gives the keys runs before the reading is taken. */
     PyObject *list = PySequence_List(keys);
     struct sl__reader_object *reader = list != NULL ? sl__table_reader(table) : NULL;
@@ -158,11 +169,13 @@ static int has_key(PyObject *object, PyObject *key) {
     struct sl_value key_value;
     struct sl_error error = SL_ERROR_INIT;
     bool own, contains = false;
-    if (reader == NULL || encode_key(reader->state, key, memory, &key_value) < 0)
+    if (reader == NULL || encode_key(reader->state, key, memory, &key_value) < 0) {
         return -1;
+    }
     struct sl__reading *reading = sl__reader_acquire(reader, &own);
-    if (reading == NULL)
+    if (reading == NULL) {
         return -1;
+    }
     enum sl_code code = sl__reading_contains(reading, table->name, key_value, &contains, &error);
     sl__reader_release(reading, own);
     if (code != SL_OK) {
@@ -184,8 +197,9 @@ static Py_ssize_t table_length(PyObject *object) {
     struct sl__reader_object *reader = sl__table_reader(table);
     bool own;
     struct sl__reading *reading = reader != NULL ? sl__reader_acquire(reader, &own) : NULL;
-    if (reading == NULL)
+    if (reading == NULL) {
         return -1;
+    }
     struct sl_table_info info;
     struct sl_error error = SL_ERROR_INIT;
     enum sl_code code = sl__reading_info(reading, table->name, &info, &error);
@@ -214,10 +228,12 @@ static int encode_bounds(const struct sl__store_state *state, struct bounds *bou
     struct sl_value *values[] = {&bounds->options.prefix, &bounds->options.from, &bounds->options.to,
                                  &bounds->options.key};
     for (int i = 0; i < BOUNDS; i++) {
-        if (objects[i] == NULL)
+        if (objects[i] == NULL) {
             continue;
-        if (state->codec->encode(state->codec->state, &bounds->writers[i], objects[i]) < 0)
+        }
+        if (state->codec->encode(state->codec->state, &bounds->writers[i], objects[i]) < 0) {
             return -1;
+        }
         *values[i] = (struct sl_value){bounds->writers[i].data, bounds->writers[i].size};
     }
     return 0;
@@ -228,15 +244,17 @@ static int make_range(const struct sl__store_state *state, PyObject *const objec
                       struct sl__key_range *range) {
     struct bounds bounds = {.options = SL_SCAN_OPTIONS_INIT};
     struct sl_error error = SL_ERROR_INIT;
-    for (int i = 0; i < BOUNDS; i++)
+    for (int i = 0; i < BOUNDS; i++) {
         sl_writer_init(&bounds.writers[i], NULL);
+    }
     int status = encode_bounds(state, &bounds, objects);
     if (status == 0 && sl__key_range(&bounds.options, range, &error) != SL_OK) {
         sl__store_raise(state, &error);
         status = -1;
     }
-    for (int i = 0; i < BOUNDS; i++)
+    for (int i = 0; i < BOUNDS; i++) {
         sl_writer_finish(&bounds.writers[i]);
+    }
     return status;
 }
 
@@ -256,19 +274,23 @@ static PyObject *table_scan(PyObject *object, PyObject *arguments, PyObject *key
     PyObject *limit_object = NULL;
     unsigned long long limit = UINT64_MAX;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|$OOOpO:scan", SL__KEYWORDS(names), &objects[0], &objects[1],
-                                     &objects[2], &backward, &limit_object))
+                                     &objects[2], &backward, &limit_object)) {
         return NULL;
+    }
     if (limit_object != NULL && limit_object != Py_None) {
         limit = PyLong_AsUnsignedLongLong(limit_object);
-        if (limit == (unsigned long long)-1 && PyErr_Occurred())
+        if (limit == (unsigned long long)-1 && PyErr_Occurred()) {
             return NULL;
+        }
     }
     struct sl__reader_object *reader = sl__table_reader(table);
-    if (reader == NULL)
+    if (reader == NULL) {
         return NULL;
+    }
     struct sl__key_range range;
-    if (make_range(reader->state, objects, &range) < 0 || (reader = sl__table_reader(table)) == NULL)
+    if (make_range(reader->state, objects, &range) < 0 || (reader = sl__table_reader(table)) == NULL) {
         return NULL;
+    }
     return sl__scan_make(reader, table->name, &range, backward != 0, limit);
 }
 
@@ -288,14 +310,17 @@ static PyObject *table_watch(PyObject *object, PyObject *arguments, PyObject *ke
     PyObject *objects[BOUNDS] = {NULL};
     long pending_max = SL__PENDING_DEFAULT;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|$OOl:watch", SL__KEYWORDS(names), &objects[3], &objects[0],
-                                     &pending_max))
+                                     &pending_max)) {
         return NULL;
-    if (pending_max < 1 || pending_max > SL__PENDING_LIMIT)
+    }
+    if (pending_max < 1 || pending_max > SL__PENDING_LIMIT) {
         return PyErr_Format(PyExc_ValueError, "pending_max is %ld; expected 1 to %d", pending_max, SL__PENDING_LIMIT);
+    }
     struct sl__reader_object *reader = sl__table_reader(table);
     struct sl__key_range range;
-    if (reader == NULL || make_range(reader->state, objects, &range) < 0)
+    if (reader == NULL || make_range(reader->state, objects, &range) < 0) {
         return NULL;
+    }
     return sl__watch_make(table, &range, (uint32_t)pending_max);
 }
 

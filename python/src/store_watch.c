@@ -39,8 +39,9 @@ static void unmap(struct watch_object *watch) {
 }
 
 static void close_watch(struct watch_object *watch) {
-    if (atomic_exchange(&watch->closed, 1) != 0)
+    if (atomic_exchange(&watch->closed, 1) != 0) {
         return;
+    }
     sl__changes_finish(&watch->changes);
     sl__futex_wake(&watch->closed, UINT32_MAX, SL__FUTEX_PRIVATE);
     unmap(watch);
@@ -61,8 +62,9 @@ static uint32_t number_of(void *context, bool first) {
     struct sl__reading *reading;
     const struct sl__table_view *view;
     if (!first || reader == NULL || reader->reader == NULL ||
-        sl__reading_begin(reader->reader, &reading, NULL) != SL_OK)
+        sl__reading_begin(reader->reader, &reading, NULL) != SL_OK) {
         return watch->number;
+    }
     if (sl__reading_table(reading, watch->table->name, &view, NULL) == SL_OK && view->number != watch->number) {
         sl__changes_lose(&watch->changes);
         watch->number = view->number;
@@ -84,15 +86,17 @@ static void sleep_until(struct watch_object *watch, uint32_t bell, uint64_t dead
         {&watch->state->codec->life->stop, 0, SL__FUTEX_PRIVATE},
     };
     uint64_t end_ns = sl__clock_deadline_ms(SLEEP_MS_MAX);
-    if (deadline_ns != 0)
+    if (deadline_ns != 0) {
         end_ns = SL_MIN(end_ns, deadline_ns);
+    }
     watch->sleepers++;
     Py_BEGIN_ALLOW_THREADS;
     (void)sl__futex_wait_any(words, 3, end_ns);
     Py_END_ALLOW_THREADS;
     watch->sleepers--;
-    if (atomic_load(&watch->closed) != 0)
+    if (atomic_load(&watch->closed) != 0) {
         unmap(watch);
+    }
 }
 
 /* 1: a change; 0: none in time; -1 with an exception. `deadline_ns`, unless it `waits` without one. */
@@ -106,29 +110,33 @@ static int next_change(struct watch_object *watch, bool waits, uint64_t deadline
         if (atomic_load(&watch->closed) == 0) {
             ended = atomic_load(&watch->control->closed) != 0;
             /* What was closed is opened anew, to know the table's number. That may run Python code, which may close the watch. */
-            if (!ended && sl__table_reader(watch->table) == NULL)
+            if (!ended && sl__table_reader(watch->table) == NULL) {
                 return -1;
+            }
         }
         if (atomic_load(&watch->closed) != 0) {
             refuse(watch, "the watch has been closed");
             return -1;
         }
         uint32_t bell = atomic_load_explicit(&watch->control->bell, memory_order_acquire);
-        if (sl__changes_take(&watch->changes, record) == SL_OK)
+        if (sl__changes_take(&watch->changes, record) == SL_OK) {
             return 1;
+        }
         if (ended) {
             refuse(watch, "the writer of the store has closed it; watch the one that takes its place");
             return -1;
         }
-        if (!waits || sl__clock_passed(deadline_ns))
+        if (!waits || sl__clock_passed(deadline_ns)) {
             return 0;
+        }
         if (must_stop(watch)) {
             refuse(watch, "the worker is asked to stop, and waits for no more changes");
             return -1;
         }
         sleep_until(watch, bell, deadline_ns);
-        if (PyErr_CheckSignals() < 0)
+        if (PyErr_CheckSignals() < 0) {
             return -1;
+        }
     }
 }
 
@@ -142,17 +150,19 @@ static PyObject *make_change(const struct watch_object *watch, const struct sl__
         PyErr_SetString(PyExc_ValueError, "a change in the store is of no known kind");
         return NULL;
     }
-    if (record->key_size == 0)
+    if (record->key_size == 0) {
         return Py_BuildValue("(sO)", kinds[record->kind], Py_None);
+    }
     struct sl_writer writer;
     PyObject *key = NULL;
     sl_writer_init(&writer, NULL);
-    if (sl__key_decode(record->key, record->key_size, &writer))
+    if (sl__key_decode(record->key, record->key_size, &writer)) {
         key = codec->decode(codec->state, writer.data, writer.size);
-    else if (writer.code == SL_E_OUT_OF_MEMORY)
+    } else if (writer.code == SL_E_OUT_OF_MEMORY) {
         PyErr_NoMemory();
-    else
+    } else {
         PyErr_SetString(PyExc_ValueError, "a key of the store is damaged");
+    }
     sl_writer_finish(&writer);
     return key != NULL ? Py_BuildValue("(sN)", kinds[record->kind], key) : NULL;
 }
@@ -163,11 +173,13 @@ static PyObject *make_change(const struct watch_object *watch, const struct sl__
 static int take_timeout(PyObject *object, bool *waits, uint64_t *deadline_ns) {
     *waits = true;
     *deadline_ns = 0;
-    if (object == Py_None)
+    if (object == Py_None) {
         return 0;
+    }
     double seconds = PyFloat_AsDouble(object);
-    if (seconds == -1.0 && PyErr_Occurred())
+    if (seconds == -1.0 && PyErr_Occurred()) {
         return -1;
+    }
     if (!(seconds >= 0)) {
         PyErr_Format(PyExc_ValueError, "timeout is %R; expected seconds from 0 on, or None", object);
         return -1;
@@ -197,16 +209,18 @@ static PyObject *watch_changes(PyObject *object, PyObject *arguments, PyObject *
     bool waits;
     uint64_t deadline_ns;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "|O:changes", SL__KEYWORDS(names), &timeout) ||
-        take_timeout(timeout, &waits, &deadline_ns) < 0)
+        take_timeout(timeout, &waits, &deadline_ns) < 0) {
         return NULL;
+    }
     struct sl__change_record record;
     int found = next_change(watch, waits, deadline_ns, &record);
     PyObject *list = found < 0 ? NULL : PyList_New(0);
     /* Bounded: a writer that is faster than this loop would keep it here. */
     for (uint32_t i = watch->changes.pending_max; list != NULL && found > 0; i--) {
         PyObject *change = make_change(watch, &record);
-        if (change == NULL || PyList_Append(list, change) < 0)
+        if (change == NULL || PyList_Append(list, change) < 0) {
             Py_CLEAR(list);
+        }
         Py_XDECREF(change);
         found = i > 1 && atomic_load(&watch->closed) == 0 && sl__changes_take(&watch->changes, &record) == SL_OK;
     }
@@ -249,13 +263,15 @@ static void watch_dealloc(PyObject *object) {
 
 PyObject *sl__watch_make(struct sl__table_object *table, const struct sl__key_range *range, uint32_t pending_max) {
     struct sl__reader_object *reader = sl__table_reader(table);
-    if (reader == NULL)
+    if (reader == NULL) {
         return NULL;
+    }
     struct sl__store_state *state = reader->state;
     allocfunc allocate = PyType_GetSlot(state->watch_type, Py_tp_alloc);
     struct watch_object *watch = (struct watch_object *)allocate(state->watch_type, 0);
-    if (watch == NULL)
+    if (watch == NULL) {
         return NULL;
+    }
     struct sl_error error = SL_ERROR_INIT;
     watch->state = state;
     watch->pid = sl__process_id();
@@ -269,24 +285,29 @@ PyObject *sl__watch_make(struct sl__table_object *table, const struct sl__key_ra
     }
     sl__reader_release(reading, own);
     enum sl_code code = SL_E_CLOSED;
-    if (reader->reader->control == NULL)
+    if (reader->reader->control == NULL) {
         sl_error_set(&error, code, "nobody writes the store, so that nothing in it can change");
-    else
+    } else {
         code = sl__control_attach(PyBytes_AsString(reader->path), &watch->control, &watch->control_size, &error);
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         code = sl__changes_init(&watch->changes, watch->control, range, pending_max, number_of, watch, &error);
+    }
     /* The table as it is now, whatever a snapshot sees; after the position was taken, so that nothing is missed. */
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = sl__reading_begin(reader->reader, &reading, &error);
+    }
     if (code == SL_OK) {
         const struct sl__table_view *view;
         code = sl__reading_table(reading, table->name, &view, &error);
-        if (code == SL_OK)
+        if (code == SL_OK) {
             watch->number = view->number;
+        }
         sl__reading_end(reading);
     }
-    if (code == SL_OK && atomic_load(&reader->reader->control->closed) != 0)
+    if (code == SL_OK && atomic_load(&reader->reader->control->closed) != 0) {
         code = sl_error_set(&error, SL_E_CLOSED, "the writer of the store has closed it just now; watch anew");
+    }
     if (code != SL_OK) {
         Py_DECREF(watch);
         return sl__store_raise(state, &error);

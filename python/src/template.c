@@ -60,8 +60,9 @@ static void *watch_host(void *unused) {
     };
     atomic_store(&watcher.id, (pid_t)syscall(SYS_gettid));
     while (wait[2].revents == 0) {
-        if (poll(wait, SL_COUNT_OF(wait), -1) > 0 && (wait[0].revents != 0 || wait[1].revents != 0))
+        if (poll(wait, SL_COUNT_OF(wait), -1) > 0 && (wait[0].revents != 0 || wait[1].revents != 0)) {
             sl__guard_end(NULL);
+        }
     }
     sl__close(&wait[1].fd);
     return NULL;
@@ -70,8 +71,9 @@ static void *watch_host(void *unused) {
 /* 0, or an errno. */
 static int start_watcher(void) {
     watcher.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (watcher.wake < 0)
+    if (watcher.wake < 0) {
         return errno;
+    }
     sigset_t all, before;
     pthread_attr_t attributes;
     int status = pthread_attr_init(&attributes);
@@ -83,8 +85,9 @@ static int start_watcher(void) {
         (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
         (void)pthread_attr_destroy(&attributes);
     }
-    if (status != 0)
+    if (status != 0) {
         sl__close(&watcher.wake);
+    }
     return status;
 }
 
@@ -97,8 +100,9 @@ PyObject *sl__template_settle(PyObject *module, PyObject *unused) {
         (void)pthread_join(watcher.thread, NULL);
         sl__close(&watcher.wake);
         /* The kernel takes a moment longer to forget it. */
-        for (int i = 0; i < 1000 && syscall(SYS_tgkill, getpid(), atomic_load(&watcher.id), 0) == 0; i++)
+        for (int i = 0; i < 1000 && syscall(SYS_tgkill, getpid(), atomic_load(&watcher.id), 0) == 0; i++) {
             (void)sched_yield();
+        }
     }
     Py_INCREF(Py_None);
     return Py_None;
@@ -111,8 +115,9 @@ PyObject *sl__template_settle(PyObject *module, PyObject *unused) {
 static int begin_guarding(void) {
     (void)fcntl(SL__WORKER_FD, F_SETFD, FD_CLOEXEC);
     int status = sl__guard_adopt();
-    if (status == 0)
+    if (status == 0) {
         status = start_watcher();
+    }
     (void)prctl(PR_SET_PDEATHSIG, SIGCONT);
     return status;
 }
@@ -121,8 +126,9 @@ PyObject *sl__template_resume(PyObject *module, PyObject *unused) {
     (void)unused;
     sl__life()->template = true;
     int status = begin_guarding();
-    if (status != 0)
+    if (status != 0) {
         return sl__raise(sl__state_of(module), SL_E_SYSTEM, "a template cannot watch its host: %s", strerror(status));
+    }
     Py_INCREF(Py_None);
     return Py_None;
 }
@@ -133,11 +139,13 @@ PyObject *sl__template_prepare(PyObject *module, PyObject *unused) {
     (void)unused;
     struct sl__state *state = sl__state_of(module);
     int status = begin_guarding();
-    if (status != 0)
+    if (status != 0) {
         return sl__raise(state, SL_E_SYSTEM, "a template cannot watch its host: %s", strerror(status));
+    }
     uint8_t *packet = PyMem_Malloc(SL__MESSAGE_MAX);
-    if (packet == NULL)
+    if (packet == NULL) {
         return PyErr_NoMemory();
+    }
     struct sl_error error = SL_ERROR_INIT;
     size_t size, fd_count;
     uint64_t protocol = 0;
@@ -145,8 +153,9 @@ PyObject *sl__template_prepare(PyObject *module, PyObject *unused) {
     PyObject *prepare = NULL;
     enum sl_code code =
         sl__packet_receive(SL__WORKER_FD, packet, SL__MESSAGE_MAX, &size, NULL, 0, &fd_count, 0, &error);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = sl_value_check(packet, size, NULL, &message, &error);
+    }
     if (code != SL_OK) {
         raise_error(state, &error);
     } else if (sl_value_get(message, "protocol", &field) != SL_OK || sl_value_uint(field, &protocol) != SL_OK ||
@@ -178,8 +187,9 @@ PyObject *sl__template_prepare(PyObject *module, PyObject *unused) {
 /* A host that is gone is noticed by the loop. */
 static void tell(struct sl_writer *writer, const int *fds, size_t fd_count) {
     struct sl_value value;
-    if (sl_writer_end(writer, &value, NULL) != SL_OK)
+    if (sl_writer_end(writer, &value, NULL) != SL_OK) {
         _exit(EXIT_CONFUSED); /* no memory for a message of a few bytes */
+    }
     (void)sl__packet_send(SL__WORKER_FD, value.data, value.size, fds, fd_count, 0, NULL);
     sl_writer_finish(writer);
 }
@@ -244,13 +254,15 @@ static void tell_start_failed(const struct request *request, int number) {
 static void become_worker(struct sl__guard *guard, struct request *request, int born, pid_t template) {
     static const int targets[SL__START_FDS] = {STDOUT_FILENO, STDERR_FILENO, SL__WORKER_FD};
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != template)
+    if (getppid() != template) {
         _exit(0); /* it had ended before */
+    }
     (void)setsid();
     sl__close(&born);
     for (size_t i = 0; i < SL__START_FDS; i++) {
-        if (dup2(request->fds[i], targets[i]) < 0)
+        if (dup2(request->fds[i], targets[i]) < 0) {
             _exit(EXIT_CONFUSED);
+        }
         sl__close(&request->fds[i]);
     }
     sl__guard_leave(guard);
@@ -341,11 +353,13 @@ PyObject *sl__template_rehearse(PyObject *module, PyObject *unused) {
     (void)unused;
     PyOS_BeforeFork();
     pid_t pid = fork();
-    if (pid == 0)
+    if (pid == 0) {
         _exit(0);
+    }
     PyOS_AfterFork_Parent();
-    if (pid > 0)
+    if (pid > 0) {
         (void)waitpid(pid, NULL, 0);
+    }
     Py_INCREF(Py_None);
     return Py_None;
 }
@@ -373,24 +387,31 @@ static int hear(struct sl__guard *guard, const char *const *argv) {
     struct sl_value message;
     enum sl_code code = sl__packet_receive(SL__WORKER_FD, packet, sizeof packet, &size, request.fds, SL__START_FDS,
                                            &fd_count, SL__PACKET_NOWAIT, NULL);
-    if (code == SL_E_AGAIN)
+    if (code == SL_E_AGAIN) {
         return 0;
-    if (code == SL_E_END || code == SL_E_CLOSED)
+    }
+    if (code == SL_E_END || code == SL_E_CLOSED) {
         sl__guard_end(guard);
-    if (code != SL_OK || sl_value_check(packet, size, NULL, &message, NULL) != SL_OK)
+    }
+    if (code != SL_OK || sl_value_check(packet, size, NULL, &message, NULL) != SL_OK) {
         _exit(EXIT_CONFUSED);
-    if (is_type(message, "stop"))
+    }
+    if (is_type(message, "stop")) {
         sl__guard_end(guard);
+    }
     if (!is_type(message, "start") || fd_count != SL__START_FDS || !read_number(message, "worker", &request.worker) ||
-        !read_number(message, "generation", &request.generation))
+        !read_number(message, "generation", &request.generation)) {
         _exit(EXIT_CONFUSED);
+    }
     int forked = 0;
-    if (argv == NULL)
+    if (argv == NULL) {
         forked = fork_worker(guard, &request);
-    else
+    } else {
         execute_worker(guard, &request, argv);
-    for (size_t i = 0; i < SL__START_FDS && !forked; i++)
+    }
+    for (size_t i = 0; i < SL__START_FDS && !forked; i++) {
         sl__close(&request.fds[i]);
+    }
     return forked;
 }
 
@@ -405,8 +426,9 @@ static const char **strings_of(PyObject *list) {
             return NULL;
         }
     }
-    if (strings == NULL)
+    if (strings == NULL) {
         PyErr_SetString(PyExc_TypeError, "expected a list of bytes that is not empty");
+    }
     return strings;
 }
 
@@ -415,8 +437,9 @@ PyObject *sl__template_replace(PyObject *module, PyObject *arguments) {
     (void)module;
     PyObject *argv_list, *environment_list;
     const char *directory;
-    if (!PyArg_ParseTuple(arguments, "OOy", &argv_list, &environment_list, &directory))
+    if (!PyArg_ParseTuple(arguments, "OOy", &argv_list, &environment_list, &directory)) {
         return NULL;
+    }
     const char **argv = strings_of(argv_list);
     const char **environment = argv != NULL ? strings_of(environment_list) : NULL;
     if (environment != NULL) {
@@ -425,8 +448,9 @@ PyObject *sl__template_replace(PyObject *module, PyObject *arguments) {
         (void)fcntl(SL__WORKER_FD, F_SETFD, 0);
         (void)syscall(SYS_close_range, SL__WORKER_FD + 1, ~0u, CLOSE_RANGE_CLOEXEC);
         (void)sigprocmask(SIG_SETMASK, &none, NULL);
-        if (chdir(directory) == 0)
+        if (chdir(directory) == 0) {
             (void)execve(argv[0], (char *const *)(uintptr_t)argv, (char *const *)(uintptr_t)environment);
+        }
         PyErr_SetFromErrno(PyExc_OSError);
         (void)fcntl(SL__WORKER_FD, F_SETFD, FD_CLOEXEC);
     }
@@ -442,13 +466,16 @@ static void serve(struct sl__guard *guard, const char *const *argv) {
         {.fd = sl__host_open(), .events = POLLIN}, /* a child that the host forked may hold the socket open */
     };
     for (int forked = 0; !forked;) {
-        if (poll(wait, SL_COUNT_OF(wait), -1) < 0)
+        if (poll(wait, SL_COUNT_OF(wait), -1) < 0) {
             continue;
-        if (wait[2].revents != 0)
+        }
+        if (wait[2].revents != 0) {
             sl__guard_end(guard);
+        }
         sl__guard_reap(guard, tell_ended, NULL);
-        if (wait[0].revents != 0)
+        if (wait[0].revents != 0) {
             forked = hear(guard, argv);
+        }
     }
     sl__close(&wait[2].fd);
 }
@@ -457,8 +484,9 @@ static void serve(struct sl__guard *guard, const char *const *argv) {
 PyObject *sl__template_serve(PyObject *module, PyObject *list) {
     struct sl__guard guard;
     const char **argv = NULL;
-    if (list != Py_None && (argv = strings_of(list)) == NULL)
+    if (list != Py_None && (argv = strings_of(list)) == NULL) {
         return NULL;
+    }
     int number = sl__guard_init(&guard);
     if (number != 0) {
         PyMem_Free(argv);

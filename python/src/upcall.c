@@ -70,8 +70,9 @@ static PyObject *raise_view(struct sl__state *state, enum sl_code code, PyObject
     PyObject *raised = text != NULL ? PyObject_CallFunctionObjArgs(state->view_error, text, NULL) : NULL;
     PyObject *name = raised != NULL ? PyUnicode_FromString(sl_code_name(code)) : NULL;
     if (name != NULL && PyObject_SetAttrString(raised, "code", name) == 0 &&
-        (traceback == NULL || PyObject_SetAttrString(raised, "traceback", traceback) == 0))
+        (traceback == NULL || PyObject_SetAttrString(raised, "traceback", traceback) == 0)) {
         PyErr_SetObject(state->view_error, raised);
+    }
     Py_XDECREF(raised);
     Py_XDECREF(name);
     return NULL;
@@ -89,20 +90,21 @@ static PyObject *raise_text(struct sl__state *state, enum sl_code code, const ch
 
 static bool usable(struct sl__state *state) {
     const struct sl__life *life = sl__life();
-    if (SL_UNLIKELY(life->forked))
+    if (SL_UNLIKELY(life->forked)) {
         raise_text(state, SL_E_UNSUPPORTED,
                    "views cannot be called in a child process that a worker has forked: the host knows only the "
                    "worker; call the view there, and pass the result on");
-    else if (SL_UNLIKELY(!life->serving))
+    } else if (SL_UNLIKELY(!life->serving)) {
         raise_text(state, SL_E_CLOSED,
                    life->lane != NULL || life->template
                        ? "views cannot be called while modules are imported: the worker is not ready yet; call them "
                          "in the function that the host calls"
                        : "views are functions of a host, and this process is not one of its workers");
-    else if (SL_UNLIKELY(calls.fd < 0))
+    } else if (SL_UNLIKELY(calls.fd < 0)) {
         raise_text(state, SL_E_UNSUPPORTED, "the host of this worker offers no views");
-    else
+    } else {
         return true;
+    }
     return false;
 }
 
@@ -145,16 +147,18 @@ static bool grow_request(struct sl_writer *writer, size_t needed) {
 }
 
 static int open_request(struct request *request, struct sl__state *state, PyObject *name) {
-    if (!usable(state))
+    if (!usable(state)) {
         return -1;
+    }
     if (!PyUnicode_Check(name)) {
         PyErr_SetString(PyExc_TypeError, "the name of a view must be a str");
         return -1;
     }
     Py_ssize_t size;
     request->name = PyUnicode_AsUTF8AndSize(name, &size);
-    if (request->name == NULL)
+    if (request->name == NULL) {
         return -1;
+    }
     if (size == 0 || size > SL__CALL_NAME_MAX || strlen(request->name) != (size_t)size) {
         PyErr_Format(PyExc_LookupError,
                      "there is no view %R: a view's name has 1 to %d bytes, none of them a zero byte", name,
@@ -188,15 +192,18 @@ static enum sl_code send_request(struct request *request, struct sl__call_reques
     } else {
         head->flags = SL__CALL_IN_FILE;
         code = sl__memory_file_create("slither-call", head->size, &fd, error);
-        if (code == SL_OK)
+        if (code == SL_OK) {
             code = sl__write_all(fd, request->writer.data, head->size, error);
-        if (code == SL_OK)
+        }
+        if (code == SL_OK) {
             code = sl__memory_file_seal(fd, SL__SEAL_SHRINK | SL__SEAL_GROW | SL__SEAL_WRITE | SL__SEAL_SEAL, error);
+        }
     }
     memcpy(start, head, sizeof *head);
     memcpy(start + sizeof *head, request->name, request->name_size);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = sl__packet_send(calls.fd, start, size, &fd, fd >= 0 ? 1 : 0, 0, error);
+    }
     sl__close(&fd);
     return code;
 }
@@ -212,8 +219,9 @@ static void deliver(size_t size, int fd) {
         return;
     }
     memcpy(&head, calls.packet, sizeof head);
-    while (waiting != NULL && waiting->number != head.number)
+    while (waiting != NULL && waiting->number != head.number) {
         waiting = waiting->next;
+    }
     if (waiting == NULL || waiting->done) {
         sl__close(&fd);
         return;
@@ -224,8 +232,9 @@ static void deliver(size_t size, int fd) {
     if (fd < 0) {
         waiting->head.size = SL_MIN(head.size, size - sizeof head);
         waiting->payload = malloc(SL_MAX(waiting->head.size, (size_t)1));
-        if (waiting->payload != NULL)
+        if (waiting->payload != NULL) {
             memcpy(waiting->payload, calls.packet + sizeof head, waiting->head.size);
+        }
     }
 }
 
@@ -235,12 +244,14 @@ static enum sl_code receive(size_t *size, int *fd) {
     size_t fd_count;
     if (sl__spin_begin(&calls.spin, &turn)) {
         enum sl_code code = SL_E_AGAIN;
-        while (code == SL_E_AGAIN && sl__spin_goes_on(&turn))
+        while (code == SL_E_AGAIN && sl__spin_goes_on(&turn)) {
             code = sl__packet_receive(calls.fd, calls.packet, sizeof calls.packet, size, fd, 1, &fd_count,
                                       SL__PACKET_NOWAIT, NULL);
+        }
         sl__spin_end(&calls.spin, code != SL_E_AGAIN);
-        if (code != SL_E_AGAIN)
+        if (code != SL_E_AGAIN) {
             return code;
+        }
     }
     return sl__packet_receive(calls.fd, calls.packet, sizeof calls.packet, size, fd, 1, &fd_count, SL__PACKET_ONCE,
                               NULL);
@@ -271,12 +282,13 @@ static bool read_replies(struct waiting *waiting) {
         enum sl_code code = receive(&size, &fd);
         pthread_mutex_lock(&calls.lock);
         calls.reading = false;
-        if (code == SL_OK)
+        if (code == SL_OK) {
             deliver(size, fd);
-        else if (code == SL_E_AGAIN)
+        } else if (code == SL_E_AGAIN) {
             interrupted = true;
-        else
+        } else {
             calls.ended = true;
+        }
         pthread_cond_broadcast(&calls.changed);
     }
     return waiting->done || calls.ended;
@@ -284,8 +296,9 @@ static bool read_replies(struct waiting *waiting) {
 
 static void forget(struct waiting *waiting) {
     struct waiting **at = &calls.first;
-    while (*at != waiting)
+    while (*at != waiting) {
         at = &(*at)->next;
+    }
     *at = waiting->next;
 }
 
@@ -308,10 +321,11 @@ static int exchange(struct request *request, enum sl__call_mode mode, struct wai
     head.number = waiting->number;
     code = send_request(request, &head, &error);
     pthread_mutex_lock(&calls.lock);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         finished = read_replies(waiting);
-    else
+    } else {
         forget(waiting);
+    }
     pthread_mutex_unlock(&calls.lock);
     Py_END_ALLOW_THREADS;
     bool raised = false;
@@ -328,12 +342,14 @@ static int exchange(struct request *request, enum sl__call_mode mode, struct wai
         ended = !waiting->done;
         pthread_mutex_unlock(&calls.lock);
     }
-    if (raised)
+    if (raised) {
         return -1;
-    if (code == SL_E_CLOSED || (code == SL_OK && ended))
+    }
+    if (code == SL_E_CLOSED || (code == SL_OK && ended)) {
         raise_text(request->state, SL_E_CLOSED, "the host does not answer calls of this worker any more");
-    else if (code != SL_OK)
+    } else if (code != SL_OK) {
         raise_text(request->state, code, "%s", error.message);
+    }
     sl_error_finish(&error);
     return PyErr_Occurred() != NULL ? -1 : 0;
 }
@@ -351,22 +367,26 @@ static PyObject *decode(struct sl__state *state, const uint8_t *bytes, size_t si
 
 /* The value of the reply, a new reference. */
 static PyObject *take_value(struct sl__state *state, struct waiting *waiting) {
-    if (waiting->fd < 0)
+    if (waiting->fd < 0) {
         return waiting->payload != NULL ? decode(state, waiting->payload, waiting->head.size) : PyErr_NoMemory();
+    }
     uint32_t seals;
     uint64_t size;
     void *memory = NULL;
     struct sl_error error = SL_ERROR_INIT;
     enum sl_code code = sl__memory_file_inspect(waiting->fd, &seals, &size, &error);
-    if (code == SL_OK && ((seals & SL__SEAL_SHRINK) == 0 || waiting->head.size == 0 || size < waiting->head.size))
+    if (code == SL_OK && ((seals & SL__SEAL_SHRINK) == 0 || waiting->head.size == 0 || size < waiting->head.size)) {
         code = sl_error_set(&error, SL_E_PROTOCOL, "the memory file of a view's reply is not what was announced");
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         code = sl__map(waiting->fd, waiting->head.size, SL__MAP_POPULATE, &memory, &error);
+    }
     PyObject *object = NULL;
-    if (code == SL_OK)
+    if (code == SL_OK) {
         object = decode(state, memory, waiting->head.size);
-    else
+    } else {
         raise_text(state, code, "%s", error.message);
+    }
     sl__unmap(memory, waiting->head.size);
     sl_error_finish(&error);
     return object;
@@ -381,14 +401,16 @@ static void raise_outcome(struct sl__state *state, const struct sl__call_reply *
     }
     text = text != NULL && PyUnicode_Check(text) ? Py_NewRef(text)
                                                  : PyUnicode_FromString(sl_code_text((enum sl_code)head->code));
-    if (text == NULL)
+    if (text == NULL) {
         return;
-    if (head->outcome == SL__CALL_UNKNOWN)
+    }
+    if (head->outcome == SL__CALL_UNKNOWN) {
         PyErr_SetObject(PyExc_LookupError, text);
-    else if (head->outcome == SL__CALL_TIMED_OUT)
+    } else if (head->outcome == SL__CALL_TIMED_OUT) {
         PyErr_SetObject(state->view_timeout, text);
-    else
+    } else {
         raise_view(state, (enum sl_code)head->code, text, traceback);
+    }
     Py_DECREF(text);
 }
 
@@ -401,8 +423,9 @@ static PyObject *finish_call(struct request *request, enum sl__call_mode mode) {
         return NULL;
     }
     PyObject *value = NULL;
-    if (exchange(request, mode, &waiting) == 0)
+    if (exchange(request, mode, &waiting) == 0) {
         value = take_value(request->state, &waiting);
+    }
     free(waiting.payload);
     sl__close(&waiting.fd);
     if (value != NULL && waiting.head.outcome != SL__CALL_RESULT) {
@@ -417,14 +440,18 @@ static int encode_arguments(struct request *request, PyObject *const *arguments,
     Py_ssize_t keyword_count = keywords != NULL ? PyTuple_Size(keywords) : 0;
     sl__put_list(writer, 2);
     sl__put_list(writer, (uint32_t)count);
-    for (Py_ssize_t i = 0; i < count; i++)
-        if (sl__encode(&request->encoder, arguments[i], false) < 0)
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (sl__encode(&request->encoder, arguments[i], false) < 0) {
             return -1;
+        }
+    }
     sl__put_map(writer, (uint32_t)keyword_count);
-    for (Py_ssize_t i = 0; i < keyword_count; i++)
+    for (Py_ssize_t i = 0; i < keyword_count; i++) {
         if (sl__encode(&request->encoder, PyTuple_GetItem(keywords, i), false) < 0 ||
-            sl__encode(&request->encoder, arguments[count + i], false) < 0)
+            sl__encode(&request->encoder, arguments[count + i], false) < 0) {
             return -1;
+        }
+    }
     return 0;
 }
 
@@ -434,13 +461,15 @@ PyObject *sl__calls_view(PyObject *module, PyObject *const *arguments, Py_ssize_
         PyErr_SetString(PyExc_TypeError, "view() needs the name of the view as its first argument");
         return NULL;
     }
-    if (open_request(&request, sl__state_of(module), arguments[0]) < 0)
+    if (open_request(&request, sl__state_of(module), arguments[0]) < 0) {
         return NULL;
+    }
     PyObject *result = NULL;
-    if (encode_arguments(&request, arguments + 1, count - 1, keywords) == 0)
+    if (encode_arguments(&request, arguments + 1, count - 1, keywords) == 0) {
         result = finish_call(&request, SL__CALL_ONE);
-    else
+    } else {
         sl__encode_finish_failure(&request.encoder);
+    }
     close_request(&request);
     return result;
 }
@@ -452,15 +481,17 @@ PyObject *sl__calls_view_many(PyObject *module, PyObject *const *arguments, Py_s
                      count);
         return NULL;
     }
-    if (open_request(&request, sl__state_of(module), arguments[0]) < 0)
+    if (open_request(&request, sl__state_of(module), arguments[0]) < 0) {
         return NULL;
+    }
     PyObject *result = NULL;
     PyObject *keys = PyList_Check(arguments[1]) ? Py_NewRef(arguments[1]) : PySequence_List(arguments[1]);
     request.encoder.depth = 0;
-    if (keys != NULL && sl__encode(&request.encoder, keys, false) == 0)
+    if (keys != NULL && sl__encode(&request.encoder, keys, false) == 0) {
         result = finish_call(&request, SL__CALL_MANY);
-    else if (keys != NULL)
+    } else if (keys != NULL) {
         sl__encode_finish_failure(&request.encoder);
+    }
     Py_XDECREF(keys);
     close_request(&request);
     return result;

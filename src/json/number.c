@@ -46,8 +46,9 @@ size_t sl__print_uint(char *out, uint64_t value) {
 }
 
 size_t sl__print_int(char *out, int64_t value) {
-    if (value >= 0)
+    if (value >= 0) {
         return sl__print_uint(out, (uint64_t)value);
+    }
     *out = '-';
     return 1 + sl__print_uint(out + 1, -(uint64_t)value);
 }
@@ -67,8 +68,9 @@ static bool take_digits(double value, int count, struct decimal *decimal) {
     decimal->count = 0;
     const char *at = text;
     for (; *at != 'e'; at++) {
-        if (*at >= '0' && *at <= '9')
+        if (*at >= '0' && *at <= '9') {
             decimal->digits[decimal->count++] = *at;
+        }
     }
     decimal->point = (int)strtol(at + 1, NULL, 10) + 1;
     return reads_back;
@@ -81,20 +83,24 @@ static bool take_digits(double value, int count, struct decimal *decimal) {
 static bool take_digits_above(double value, struct decimal *decimal) {
     int exponent;
     char text[48];
-    if (frexp(value, &exponent) != 0.5)
+    if (frexp(value, &exponent) != 0.5) {
         return false;
+    }
     struct decimal next;
     (void)take_digits(value, 16, &next);
     int at = next.count - 1;
-    for (; at >= 0 && next.digits[at] == '9'; at--)
+    for (; at >= 0 && next.digits[at] == '9'; at--) {
         next.digits[at] = '0';
-    if (at < 0)
+    }
+    if (at < 0) {
         return false;
+    }
     next.digits[at]++;
     /* An integer and an exponent: no decimal point that a locale could want. */
     snprintf(text, sizeof(text), "%.*se%d", next.count, next.digits, next.point - next.count);
-    if (strtod(text, NULL) != value)
+    if (strtod(text, NULL) != value) {
         return false;
+    }
     *decimal = next;
     return true;
 }
@@ -102,12 +108,15 @@ static bool take_digits_above(double value, struct decimal *decimal) {
 static void shortest(double value, struct decimal *decimal) {
     bool found = false;
     /* Subnormals have less precision than 15 digits. */
-    for (int count = value < DBL_MIN ? 1 : DBL_DIG; !found && count < DIGITS_MAX; count++)
+    for (int count = value < DBL_MIN ? 1 : DBL_DIG; !found && count < DIGITS_MAX; count++) {
         found = take_digits(value, count, decimal);
-    if (!found && !take_digits_above(value, decimal))
+    }
+    if (!found && !take_digits_above(value, decimal)) {
         (void)take_digits(value, DIGITS_MAX, decimal);
-    while (decimal->count > 1 && decimal->digits[decimal->count - 1] == '0')
+    }
+    while (decimal->count > 1 && decimal->digits[decimal->count - 1] == '0') {
         decimal->count--;
+    }
 }
 
 static size_t print_decimal(char *out, const struct decimal *decimal) {
@@ -147,8 +156,9 @@ static size_t print_decimal(char *out, const struct decimal *decimal) {
     *at++ = 'e';
     *at++ = exponent < 0 ? '-' : '+';
     exponent = abs(exponent);
-    if (exponent < 10)
+    if (exponent < 10) {
         *at++ = '0';
+    }
     return (size_t)(at - out) + sl__print_uint(at, (uint64_t)exponent);
 }
 
@@ -156,15 +166,18 @@ static size_t print_decimal(char *out, const struct decimal *decimal) {
 static size_t print_few_digits(char *out, double value) {
     static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,
                                     1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19};
-    if (!(value >= 1e-4 && value < EXACT_MAX))
+    if (!(value >= 1e-4 && value < EXACT_MAX)) {
         return 0;
+    }
     for (size_t k = 0; k < sizeof(powers) / sizeof(powers[0]); k++) {
         double scaled = value * powers[k];
-        if (scaled > EXACT_MAX)
+        if (scaled > EXACT_MAX) {
             return 0;
+        }
         uint64_t whole = (uint64_t)(scaled + 0.5);
-        if ((double)whole / powers[k] != value)
+        if ((double)whole / powers[k] != value) {
             continue;
+        }
         if (k == 0) {
             size_t size = sl__print_uint(out, whole);
             memcpy(out + size, ".0", 2);

@@ -21,16 +21,18 @@ static const char *read_all(const char *text, size_t size) {
     while ((code = sl__csv_next(&csv, &error)) == SL_OK) {
         out[used++] = '[';
         for (size_t i = 0; i < csv.field_count; i++) {
-            if (i > 0)
+            if (i > 0) {
                 out[used++] = '|';
+            }
             memcpy(out + used, csv.fields[i].text, csv.fields[i].size);
             used += csv.fields[i].size;
         }
         used += (size_t)snprintf(out + used, sizeof out - used, "]%d", (int)csv.line);
     }
     out[used] = '\0';
-    if (code != SL_E_END)
+    if (code != SL_E_END) {
         snprintf(out + used, sizeof out - used, "(%s %s)", sl_code_name(code), error.message);
+    }
     sl__csv_finish(&csv);
     fclose(file);
     return out;
@@ -83,8 +85,9 @@ static void test_refusals(void **state) {
 static void test_bounds(void **state) {
     (void)state;
     static char many[2 * SL__CSV_FIELD_COUNT_MAX + 2];
-    for (size_t i = 0; i < SL__CSV_FIELD_COUNT_MAX; i++)
+    for (size_t i = 0; i < SL__CSV_FIELD_COUNT_MAX; i++) {
         many[i] = ',';
+    }
     many[SL__CSV_FIELD_COUNT_MAX] = '\n';
     assert_non_null(
         strstr(read_all(many, SL__CSV_FIELD_COUNT_MAX + 1), "(limit_exceeded f.csv:1: a record has more than 4096"));

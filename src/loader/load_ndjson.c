@@ -28,14 +28,16 @@ static enum sl_code read_more(struct ndjson_loader *loader, struct sl_error *err
         loader->begin = 0;
     }
     if (loader->end == loader->capacity) {
-        if (loader->capacity >= SL__RECORD_SIZE_MAX)
+        if (loader->capacity >= SL__RECORD_SIZE_MAX) {
             return sl_error_set(error, SL_E_LIMIT, "%.300s:%llu: a line is longer than 64 MiB, which is the limit",
                                 loader->base.path, (unsigned long long)loader->line);
+        }
         size_t capacity = loader->capacity == 0 ? CHUNK_SIZE : loader->capacity * 2;
         char *data = realloc(loader->data, capacity);
-        if (data == NULL)
+        if (data == NULL) {
             return sl_error_set(error, SL_E_OUT_OF_MEMORY, "%.300s:%llu: no memory for a line of more than %zu bytes",
                                 loader->base.path, (unsigned long long)loader->line, loader->capacity);
+        }
         loader->data = data;
         loader->capacity = capacity;
     }
@@ -59,19 +61,22 @@ static enum sl_code next_line(struct ndjson_loader *loader, const char **text, s
             loader->searched = 0;
             return SL_OK;
         }
-        if (loader->ended)
+        if (loader->ended) {
             return SL_E_END;
+        }
         loader->searched = held;
         enum sl_code code = read_more(loader, error);
-        if (code != SL_OK)
+        if (code != SL_OK) {
             return code;
+        }
     }
 }
 
 static bool is_blank(const char *text, size_t size) {
     for (size_t i = 0; i < size; i++) {
-        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r')
+        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r') {
             return false;
+        }
     }
     return true;
 }
@@ -87,8 +92,9 @@ static void drop_line(struct sl_error *error) {
 
 static enum sl_code find_member(struct sl_value map, const char *name, struct sl_value *member,
                                 struct sl_error *error) {
-    if (sl_value_get(map, name, member) == SL_OK)
+    if (sl_value_get(map, name, member) == SL_OK) {
         return SL_OK;
+    }
     return sl_error_set(error, SL_E_INVALID_DATA, "the object has no member '%.80s'", name);
 }
 
@@ -97,19 +103,22 @@ static enum sl_code read_row(struct sl_loader *base, const char *text, size_t si
     sl_writer_reset(&base->value);
     enum sl_code code = base->lossless ? sl_json_restore(text, size, &base->value, error)
                                        : sl_json_parse(text, size, &base->value, error);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = sl_writer_end(&base->value, &row->value, error);
+    }
     if (code != SL_OK) {
         drop_line(error);
         return code;
     }
     struct sl_value map = row->value;
-    if (sl_value_type(map) != SL_TYPE_MAP)
+    if (sl_value_type(map) != SL_TYPE_MAP) {
         return sl_error_set(error, SL_E_INVALID_DATA, "expected a JSON object, found a value of type %s",
                             sl_type_name(sl_value_type(map)));
+    }
     code = find_member(map, base->key_name != NULL ? base->key_name : "key", &row->key, error);
-    if (code == SL_OK && base->value_name != NULL)
+    if (code == SL_OK && base->value_name != NULL) {
         code = find_member(map, base->value_name, &row->value, error);
+    }
     return code;
 }
 
@@ -120,8 +129,9 @@ static enum sl_code next(struct sl_loader *base, struct sl_row *row, struct sl_e
     enum sl_code code;
     do {
         code = next_line(loader, &text, &size, error);
-        if (code != SL_OK)
+        if (code != SL_OK) {
             return code;
+        }
     } while (is_blank(text, size));
     code = read_row(base, text, size, row, error);
     return code == SL_OK ? SL_OK : sl__loader_place(base, ":", loader->line, error, code);
@@ -129,16 +139,18 @@ static enum sl_code next(struct sl_loader *base, struct sl_row *row, struct sl_e
 
 static void finish(struct sl_loader *base) {
     struct ndjson_loader *loader = SL_CONTAINER_OF(base, struct ndjson_loader, base);
-    if (loader->file != NULL)
+    if (loader->file != NULL) {
         fclose(loader->file);
+    }
     free(loader->data);
 }
 
 enum sl_code sl_loader_open_ndjson(const char *path, const struct sl_loader_options *options, struct sl_loader **out,
                                    struct sl_error *error) {
     enum sl_code code = sl__loader_create(sizeof(struct ndjson_loader), path, options, out, error);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return code;
+    }
     struct sl_loader *base = *out;
     base->next = next;
     base->finish = finish;

@@ -63,10 +63,12 @@ static void write_column(struct sl_loader *base, struct sl_writer *writer, uint3
 static enum sl_code next(struct sl_loader *base, struct sl_row *row, struct sl_error *error) {
     struct sqlite_loader *loader = SL_CONTAINER_OF(base, struct sqlite_loader, base);
     int status = sqlite3_step(loader->statement);
-    if (status == SQLITE_DONE)
+    if (status == SQLITE_DONE) {
         return SL_E_END;
-    if (status != SQLITE_ROW)
+    }
+    if (status != SQLITE_ROW) {
         return fail_sqlite(loader, "the query failed", status, error);
+    }
     loader->row++;
     enum sl_code code = sl__loader_row(base, write_column, row, error);
     return code == SL_OK ? SL_OK : sl__loader_place(base, ", row ", loader->row, error, code);
@@ -82,20 +84,24 @@ static enum sl_code prepare(struct sqlite_loader *loader, const char *sql, struc
     struct sl_loader *base = &loader->base;
     const char *tail;
     int status = sqlite3_open_v2(base->path, &loader->database, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
-    if (status != SQLITE_OK)
+    if (status != SQLITE_OK) {
         return fail_sqlite(loader, "the database cannot be opened", status, error);
+    }
     (void)sqlite3_busy_timeout(loader->database,
                                base->busy_timeout_ms > INT_MAX ? INT_MAX : (int)base->busy_timeout_ms);
     status = sqlite3_prepare_v2(loader->database, sql, -1, &loader->statement, &tail);
-    if (status != SQLITE_OK)
+    if (status != SQLITE_OK) {
         return fail_sqlite(loader, "the query cannot be run", status, error);
+    }
     int count = loader->statement != NULL ? sqlite3_column_count(loader->statement) : 0;
-    if (count == 0)
+    if (count == 0) {
         return sl_error_set(error, SL_E_INVALID_DATA, "%.200s: \"%.160s\" gives no rows; a SELECT was expected",
                             base->path, sql);
-    if (tail[strspn(tail, " \t\r\n;")] != '\0')
+    }
+    if (tail[strspn(tail, " \t\r\n;")] != '\0') {
         return sl_error_set(error, SL_E_INVALID_DATA, "%.200s: one SELECT was expected, and \"%.80s\" follows it",
                             base->path, tail);
+    }
     enum sl_code code = sl__loader_columns(base, (size_t)count, error);
     for (int i = 0; code == SL_OK && i < count; i++) {
         const char *name = sqlite3_column_name(loader->statement, i);
@@ -107,11 +113,13 @@ static enum sl_code prepare(struct sqlite_loader *loader, const char *sql, struc
 
 enum sl_code sl_loader_open_sqlite(const char *path, const char *sql, const struct sl_loader_options *options,
                                    struct sl_loader **out, struct sl_error *error) {
-    if (sql == NULL)
+    if (sql == NULL) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "the SQL of a loader is NULL");
+    }
     enum sl_code code = sl__loader_create(sizeof(struct sqlite_loader), path, options, out, error);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return code;
+    }
     struct sl_loader *base = *out;
     base->next = next;
     base->finish = finish;

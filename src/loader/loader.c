@@ -8,8 +8,9 @@
 #include "base/macros.h"
 
 static enum sl_code copy_text(char **to, const char *from, struct sl_error *error) {
-    if (from == NULL)
+    if (from == NULL) {
         return SL_OK;
+    }
     *to = strdup(from);
     return *to != NULL ? SL_OK : sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a loader");
 }
@@ -17,19 +18,23 @@ static enum sl_code copy_text(char **to, const char *from, struct sl_error *erro
 enum sl_code sl__loader_create(size_t size, const char *path, const struct sl_loader_options *given,
                                struct sl_loader **loader, struct sl_error *error) {
     struct sl_loader_options options = SL_LOADER_OPTIONS_INIT;
-    if (loader == NULL || path == NULL)
+    if (loader == NULL || path == NULL) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "the %s of a loader is NULL",
                             path == NULL ? "path" : "place");
+    }
     *loader = NULL;
-    if (given != NULL)
+    if (given != NULL) {
         memcpy(&options, given, SL_MIN(given->size, sizeof options));
-    if (options.csv_types != SL_CSV_TEXT && options.csv_types != SL_CSV_INFER)
+    }
+    if (options.csv_types != SL_CSV_TEXT && options.csv_types != SL_CSV_INFER) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT,
                             "loader option csv_types is %d, expected SL_CSV_TEXT or SL_CSV_INFER",
                             (int)options.csv_types);
+    }
     struct sl_loader *made = calloc(1, size);
-    if (made == NULL)
+    if (made == NULL) {
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a loader");
+    }
     made->csv_types = options.csv_types;
     made->lossless = options.lossless;
     made->busy_timeout_ms = options.busy_timeout_ms;
@@ -37,10 +42,12 @@ enum sl_code sl__loader_create(size_t size, const char *path, const struct sl_lo
     sl_writer_init(&made->key, NULL);
     sl_writer_init(&made->value, NULL);
     enum sl_code code = copy_text(&made->path, path, error);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = copy_text(&made->key_name, options.key, error);
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         code = copy_text(&made->value_name, options.value, error);
+    }
     if (code != SL_OK) {
         sl_loader_close(made);
         return code;
@@ -59,23 +66,28 @@ enum sl_code sl__loader_opened(enum sl_code code, struct sl_loader **loader) {
 
 enum sl_code sl_loader_next(void *context, struct sl_row *row, struct sl_error *error) {
     struct sl_loader *loader = context;
-    if (loader == NULL || row == NULL)
+    if (loader == NULL || row == NULL) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "the %s of sl_loader_next is NULL",
                             row == NULL ? "row" : "loader");
-    if (loader->done)
+    }
+    if (loader->done) {
         return SL_E_END;
+    }
     enum sl_code code = loader->next(loader, row, error);
     loader->done = code != SL_OK;
     return code;
 }
 
 void sl_loader_close(struct sl_loader *loader) {
-    if (loader == NULL)
+    if (loader == NULL) {
         return;
-    if (loader->finish != NULL)
+    }
+    if (loader->finish != NULL) {
         loader->finish(loader);
-    for (uint32_t i = 0; i < loader->column_count; i++)
+    }
+    for (uint32_t i = 0; i < loader->column_count; i++) {
         free(loader->names[i]);
+    }
     free(loader->names);
     sl_writer_finish(&loader->key);
     sl_writer_finish(&loader->value);
@@ -88,15 +100,17 @@ void sl_loader_close(struct sl_loader *loader) {
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
 static enum sl_code fail_system(struct sl_error *error, enum sl_code code, int reason) {
-    if (error != NULL)
+    if (error != NULL) {
         error->system_errno = reason;
+    }
     return code;
 }
 
 enum sl_code sl__loader_open_file(const struct sl_loader *loader, FILE **file, struct sl_error *error) {
     *file = fopen(loader->path, "re");
-    if (*file != NULL)
+    if (*file != NULL) {
         return SL_OK;
+    }
     int reason = errno;
     return fail_system(
         error, sl_error_set(error, SL_E_SYSTEM, "%.300s cannot be opened: %s", loader->path, strerror(reason)), reason);
@@ -112,8 +126,9 @@ enum sl_code sl__loader_fail_read(const struct sl_loader *loader, uint64_t line,
 
 enum sl_code sl__loader_place(const struct sl_loader *loader, const char *separator, uint64_t number,
                               struct sl_error *error, enum sl_code code) {
-    if (error == NULL)
+    if (error == NULL) {
         return code;
+    }
     char message[SL_ERROR_MESSAGE_SIZE];
     memcpy(message, error->message, sizeof message);
     int reason = error->system_errno;
@@ -132,19 +147,22 @@ enum sl_code sl__loader_columns(struct sl_loader *loader, size_t count, struct s
 
 static uint32_t find(const struct sl_loader *loader, const char *name) {
     for (uint32_t i = 0; i < loader->column_count; i++) {
-        if (strcmp(loader->names[i], name) == 0)
+        if (strcmp(loader->names[i], name) == 0) {
             return i;
+        }
     }
     return SL__NO_COLUMN;
 }
 
 enum sl_code sl__loader_column(struct sl_loader *loader, const char *name, size_t size, struct sl_error *error) {
-    if (memchr(name, '\0', size) != NULL)
+    if (memchr(name, '\0', size) != NULL) {
         return sl_error_set(error, SL_E_INVALID_DATA, "%.300s: the name of column %u has a NUL in it", loader->path,
                             loader->column_count + 1);
+    }
     char *copy = strndup(name, size);
-    if (copy == NULL)
+    if (copy == NULL) {
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "%.300s: no memory for the name of a column", loader->path);
+    }
     if (find(loader, copy) != SL__NO_COLUMN) {
         enum sl_code code = sl_error_set(error, SL_E_INVALID_DATA, "%.300s: two columns are named '%.80s'; rename one",
                                          loader->path, copy);
@@ -157,8 +175,9 @@ enum sl_code sl__loader_column(struct sl_loader *loader, const char *name, size_
 
 static enum sl_code choose(const struct sl_loader *loader, const char *name, uint32_t *column, struct sl_error *error) {
     *column = find(loader, name);
-    if (*column != SL__NO_COLUMN)
+    if (*column != SL__NO_COLUMN) {
         return SL_OK;
+    }
     char known[200] = "";
     size_t used = 0;
     for (uint32_t i = 0; i < loader->column_count && used < sizeof known - 1; i++) {
@@ -171,10 +190,12 @@ static enum sl_code choose(const struct sl_loader *loader, const char *name, uin
 
 enum sl_code sl__loader_choose(struct sl_loader *loader, struct sl_error *error) {
     enum sl_code code = SL_OK;
-    if (loader->key_name != NULL)
+    if (loader->key_name != NULL) {
         code = choose(loader, loader->key_name, &loader->key_column, error);
-    if (code == SL_OK && loader->value_name != NULL)
+    }
+    if (code == SL_OK && loader->value_name != NULL) {
         code = choose(loader, loader->value_name, &loader->value_column, error);
+    }
     return code;
 }
 

@@ -19,8 +19,9 @@ static int make_file(void **state) {
     (void)state;
     snprintf(path, sizeof path, "/tmp/slither-loader-XXXXXX");
     int fd = mkstemp(path);
-    if (fd < 0)
+    if (fd < 0) {
         return -1;
+    }
     close(fd);
     return 0;
 }
@@ -61,8 +62,9 @@ static const char *drain(enum sl_code code, struct sl_loader *loader, struct sl_
         add_json(out, sizeof out, row.value);
         add(out, sizeof out, ";");
     }
-    if (loader != NULL)
+    if (loader != NULL) {
         assert_int_equal(sl_loader_next(loader, &row, NULL), SL_E_END); /* and stays so */
+    }
     if (code != SL_E_END) {
         const char *rest = strstr(error->message, path);
         assert_non_null(rest);
@@ -114,8 +116,9 @@ static void test_ndjson_pieces(void **state) {
     size_t sizes[] = {0, 1, 262100, 262144, 262145, 600000, 3};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         fprintf(file, "{\"key\": %zu, \"value\": \"", i);
-        for (size_t k = 0; k < sizes[i]; k++)
+        for (size_t k = 0; k < sizes[i]; k++) {
             fputc('x', file);
+        }
         fprintf(file, "\"}\n");
     }
     assert_int_equal(fclose(file), 0);

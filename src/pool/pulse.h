@@ -25,10 +25,11 @@ enum sl_code sl__pulse_init(struct sl_pool *pool, struct sl_error *error);
 void sl__pulse_finish(struct sl_pool *pool);
 
 void sl__pulse_start(struct sl_pool *pool);
-#define sl__pulse_wake(pool)                                   \
-    do {                                                       \
-        if (!(pool)->pulse.runs && (pool)->pulse.every_ms > 0) \
-            sl__pulse_start(pool);                             \
+#define sl__pulse_wake(pool)                                     \
+    do {                                                         \
+        if (!(pool)->pulse.runs && (pool)->pulse.every_ms > 0) { \
+            sl__pulse_start(pool);                               \
+        }                                                        \
     } while (0)
 
 #endif

@@ -20,15 +20,19 @@
 
 bool sl__bounds_take(const struct sl_limits *limits, struct sl__bounds *bounds) {
     *bounds = (struct sl__bounds){SL_DEPTH_MAX_DEFAULT, SL_SIZE_MAX_DEFAULT};
-    if (limits == NULL)
+    if (limits == NULL) {
         return true;
-    if (limits->size >= offsetof(struct sl_limits, depth_max) + sizeof(limits->depth_max))
+    }
+    if (limits->size >= offsetof(struct sl_limits, depth_max) + sizeof(limits->depth_max)) {
         bounds->depth_max = limits->depth_max;
-    if (limits->size >= offsetof(struct sl_limits, size_max) + sizeof(limits->size_max))
+    }
+    if (limits->size >= offsetof(struct sl_limits, size_max) + sizeof(limits->size_max)) {
         bounds->size_max = limits->size_max;
+    }
     if (bounds->depth_max >= 1 && bounds->depth_max <= SL_DEPTH_MAX_LIMIT && bounds->size_max >= 1 &&
-        bounds->size_max <= SL_SIZE_MAX_DEFAULT)
+        bounds->size_max <= SL_SIZE_MAX_DEFAULT) {
         return true;
+    }
     *bounds = (struct sl__bounds){0, 0};
     return false;
 }
@@ -43,10 +47,12 @@ static enum sl_code fail(struct sl__fault *fault, enum sl_code code, size_t offs
 }
 
 static const char *why_no_token(const uint8_t *at, const uint8_t *end) {
-    if (at >= end)
+    if (at >= end) {
         return "a value is missing; the bytes are cut off";
-    if (*at == 0xc1)
+    }
+    if (*at == 0xc1) {
         return "a value starts with 0xc1, which MessagePack never uses; the bytes are not MessagePack";
+    }
     return "a value reaches past the end; the bytes are cut off or not MessagePack";
 }
 
@@ -76,18 +82,21 @@ static __attribute__((noinline)) enum sl_code check_ext(const struct sl__token *
         code = sl__ext_read_ref(token->payload, token->size, &out.ref, &what);
         break;
     case SL__EXT_MARK:
-        if (!mark_allowed)
+        if (!mark_allowed) {
             return fail(fault, SL_E_INVALID_DATA, offset,
                         "a mark is inside another value; slither.skip(), error() and route() stand for whole items");
+        }
         code = sl__ext_read_mark(token->payload, token->size, &out.mark, &what);
         if (code == SL_OK && out.mark.payload.size > 0) {
             size_t used;
             size_t start = (size_t)(out.mark.payload.data - data);
             code = sl__check(out.mark.payload.data, out.mark.payload.size, bounds, false, &used, fault);
-            if (code != SL_OK)
+            if (code != SL_OK) {
                 return fail(fault, code, start + fault->offset, fault->what);
-            if (used != out.mark.payload.size)
+            }
+            if (used != out.mark.payload.size) {
                 return fail(fault, SL_E_INVALID_DATA, start + used, "bytes follow after the payload of a mark");
+            }
         }
         break;
     default:
@@ -110,37 +119,43 @@ enum sl_code sl__check(const uint8_t *data, size_t size, const struct sl__bounds
         left -= ONE_ENTRY;
         const uint8_t *start = at;
         if (SL_UNLIKELY(!sl__token_read(&at, end, &token))) {
-            if (size > bounds->size_max && (start >= end || *start != 0xc1))
+            if (size > bounds->size_max && (start >= end || *start != 0xc1)) {
                 return fail(fault, SL_E_LIMIT, (size_t)(start - data),
                             "the value is larger than size_max; raise it in sl_limits or send less at once");
+            }
             return fail(fault, SL_E_INVALID_DATA, (size_t)(start - data), why_no_token(start, end));
         }
         bool is_key = (left & (MAP_FLAG | ONE_ENTRY)) == (MAP_FLAG | ONE_ENTRY);
         switch (token.kind) {
         case SL__TOKEN_STR:
-            if (SL_UNLIKELY(!sl__utf8_valid(token.payload, token.size)))
+            if (SL_UNLIKELY(!sl__utf8_valid(token.payload, token.size))) {
                 return fail(fault, SL_E_INVALID_UTF8, (size_t)(start - data),
                             "a str is not valid UTF-8; send such text as bytes");
+            }
             break;
         case SL__TOKEN_LIST:
         case SL__TOKEN_MAP:
-            if (SL_UNLIKELY(is_key))
+            if (SL_UNLIKELY(is_key)) {
                 return fail(fault, SL_E_INVALID_DATA, (size_t)(start - data),
                             "a map key is a list or a map; keys must be scalars");
-            if (SL_UNLIKELY(depth >= bounds->depth_max))
+            }
+            if (SL_UNLIKELY(depth >= bounds->depth_max)) {
                 return fail(fault, SL_E_LIMIT, (size_t)(start - data),
                             "containers are nested deeper than depth_max; raise it in sl_limits");
+            }
             /* A count is below the bytes that are left, at most 2^30, so twice that and a flag fit. */
             stack[depth++] = left;
             left = token.kind == SL__TOKEN_MAP ? token.count << 2 | MAP_FLAG : token.count << 1;
             break;
         case SL__TOKEN_EXT:
-            if (is_key && token.ext_type != SL__EXT_TIMESTAMP)
+            if (is_key && token.ext_type != SL__EXT_TIMESTAMP) {
                 return fail(fault, SL_E_INVALID_DATA, (size_t)(start - data),
                             "a map key is an array, a ref or a mark; keys must be scalars");
+            }
             enum sl_code code = check_ext(&token, data, bounds, mark_allowed && depth == 0, fault);
-            if (code != SL_OK)
+            if (code != SL_OK) {
                 return code;
+            }
             break;
         default:
             break;
@@ -160,12 +175,13 @@ static enum sl_code report(const uint8_t *data, size_t size, size_t base, enum s
                            const struct sl__fault *fault, struct sl_error *error) {
     char found[48];
     size_t at = fault->offset;
-    if (fault->what == WHAT_UNKNOWN_EXT)
+    if (fault->what == WHAT_UNKNOWN_EXT) {
         snprintf(found, sizeof(found), "extension type %d", fault->ext_type);
-    else if (at < size)
+    } else if (at < size) {
         snprintf(found, sizeof(found), "byte 0x%02x", data[at]);
-    else
+    } else {
         snprintf(found, sizeof(found), "the end");
+    }
     return sl_error_set(error, code, "not a value: at byte %zu of %zu (%s): %s", base + at, base + size, found,
                         fault->what);
 }
@@ -176,17 +192,21 @@ enum sl_code sl_value_check(const void *data, size_t size, const struct sl_limit
     struct sl__fault fault;
     size_t used;
     *value = (struct sl_value){NULL, 0};
-    if (!sl__bounds_take(limits, &bounds))
+    if (!sl__bounds_take(limits, &bounds)) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "%s", SL__BOUNDS_WANTED);
-    if (data == NULL || size == 0)
+    }
+    if (data == NULL || size == 0) {
         return sl_error_set(error, SL_E_INVALID_DATA, "not a value: there are no bytes; a value has at least one");
+    }
     enum sl_code code = sl__check(data, size, &bounds, true, &used, &fault);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return report(data, size, 0, code, &fault, error);
-    if (used != size)
+    }
+    if (used != size) {
         return sl_error_set(error, SL_E_INVALID_DATA,
                             "not one value: it ends at byte %zu and %zu bytes follow; pass the size of one value", used,
                             size - used);
+    }
     *value = (struct sl_value){data, size};
     return SL_OK;
 }
@@ -197,26 +217,30 @@ enum sl_code sl__batch_next(const uint8_t *base, size_t size, size_t *offset, co
     struct sl__fault fault;
     size_t used;
     size_t start = SL_MIN(sl__batch_pad(*offset), size);
-    if (SL_UNLIKELY(*offset > size))
+    if (SL_UNLIKELY(*offset > size)) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "offset %zu lies past the %zu bytes of the batch", *offset,
                             size);
+    }
     for (size_t gap = *offset; gap < start; gap++) {
-        if (SL_UNLIKELY(base[gap] != SL__BATCH_FILLER))
+        if (SL_UNLIKELY(base[gap] != SL__BATCH_FILLER)) {
             return sl_error_set(error, SL_E_INVALID_DATA,
                                 "byte %zu of a batch of %zu bytes is 0x%02x where filler (0xc1) was expected between "
                                 "items; the sender frames its items wrongly",
                                 gap, size, base[gap]);
+        }
     }
     if (start == size) {
         *offset = size;
         *item = (struct sl_value){NULL, 0};
         return SL_E_END;
     }
-    if (SL_UNLIKELY(!sl__bounds_take(limits, &bounds)))
+    if (SL_UNLIKELY(!sl__bounds_take(limits, &bounds))) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "%s", SL__BOUNDS_WANTED);
+    }
     enum sl_code code = sl__check(base + start, size - start, &bounds, true, &used, &fault);
-    if (SL_UNLIKELY(code != SL_OK))
+    if (SL_UNLIKELY(code != SL_OK)) {
         return report(base + start, size - start, start, code, &fault, error);
+    }
     *item = (struct sl_value){base + start, used};
     *offset = start + used;
     return SL_OK;

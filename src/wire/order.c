@@ -72,12 +72,14 @@ static void read_part(const uint8_t **at, const uint8_t *end, bool outermost, st
         [SL__TOKEN_BYTES] = RANK_BYTES, [SL__TOKEN_LIST] = RANK_LIST,    [SL__TOKEN_MAP] = RANK_MAP,
     };
     part->start = *at;
-    if (!sl__token_read(at, end, &part->token))
+    if (!sl__token_read(at, end, &part->token)) {
         part->rank = RANK_BROKEN;
-    else
+    } else {
         part->rank = part->token.kind == SL__TOKEN_EXT ? rank_of_ext(part) : ranks[part->token.kind];
-    if (part->rank == RANK_MARK && !outermost)
+    }
+    if (part->rank == RANK_MARK && !outermost) {
         part->rank = RANK_BROKEN;
+    }
 }
 
 #define COMPARE(a, b) (((a) > (b)) - ((a) < (b)))
@@ -94,15 +96,17 @@ static int compare_bytes(const void *a, size_t a_size, const void *b, size_t b_s
 #define TWO_64 18446744073709551616.0
 
 static int compare_ints(const struct sl__token *a, const struct sl__token *b) {
-    if (a->kind != b->kind)
+    if (a->kind != b->kind) {
         return a->kind == SL__TOKEN_UINT ? 1 : -1;
+    }
     return a->kind == SL__TOKEN_UINT ? COMPARE(a->natural, b->natural) : COMPARE(a->integer, b->integer);
 }
 
 /* The integer part of a float as an int token. False when that does not fit into 64 bits, or is NaN. */
 static bool whole_part(double real, struct sl__token *out) {
-    if (!(real >= -TWO_63 && real < TWO_64))
+    if (!(real >= -TWO_63 && real < TWO_64)) {
         return false;
+    }
     if (real >= TWO_63) {
         out->kind = SL__TOKEN_UINT;
         out->natural = (uint64_t)real;
@@ -116,24 +120,28 @@ static bool whole_part(double real, struct sl__token *out) {
 /* Never by converting the int to a double: above 2^53 several ints become the same one, and the order would not be one. */
 static int compare_int_float(const struct sl__token *integer, double real) {
     struct sl__token whole;
-    if (!whole_part(real, &whole))
+    if (!whole_part(real, &whole)) {
         return real < 0 ? 1 : -1;
+    }
     int result = compare_ints(integer, &whole);
-    if (result != 0)
+    if (result != 0) {
         return result;
+    }
     double fraction = real - trunc(real);
     return COMPARE(0.0, fraction);
 }
 
 static int compare_floats(double a, double b) {
-    if (isnan(a) || isnan(b))
+    if (isnan(a) || isnan(b)) {
         return (isnan(a) != 0) - (isnan(b) != 0);
+    }
     return COMPARE(a, b);
 }
 
 static int compare_numbers(const struct sl__token *a, const struct sl__token *b) {
-    if (a->kind == SL__TOKEN_FLOAT)
+    if (a->kind == SL__TOKEN_FLOAT) {
         return b->kind == SL__TOKEN_FLOAT ? compare_floats(a->real, b->real) : -compare_int_float(b, a->real);
+    }
     return b->kind == SL__TOKEN_FLOAT ? compare_int_float(a, b->real) : compare_ints(a, b);
 }
 
@@ -141,35 +149,44 @@ static int compare_numbers(const struct sl__token *a, const struct sl__token *b)
 
 static int compare_arrays(const struct sl_array *a, const struct sl_array *b) {
     int result = COMPARE(a->dtype, b->dtype);
-    if (result == 0)
+    if (result == 0) {
         result = COMPARE(a->dim_count, b->dim_count);
-    for (uint32_t i = 0; result == 0 && i < a->dim_count; i++)
+    }
+    for (uint32_t i = 0; result == 0 && i < a->dim_count; i++) {
         result = COMPARE(a->shape[i], b->shape[i]);
-    if (result == 0)
+    }
+    if (result == 0) {
         result = COMPARE(a->buffer_id, b->buffer_id); /* 0, elements in the value, comes first */
-    if (result == 0)
+    }
+    if (result == 0) {
         result = COMPARE(a->buffer_offset, b->buffer_offset);
-    if (result == 0 && a->data != NULL)
+    }
+    if (result == 0 && a->data != NULL) {
         result = compare_bytes(a->data, a->data_size, b->data, b->data_size);
+    }
     return result;
 }
 
 /* By what they name: the repr of an object is another each time that it changes. */
 static int compare_refs(const struct sl_ref *a, const struct sl_ref *b) {
     int result = COMPARE(a->session, b->session);
-    if (result == 0)
+    if (result == 0) {
         result = COMPARE(a->object, b->object);
-    if (result == 0)
+    }
+    if (result == 0) {
         result = COMPARE(a->worker, b->worker);
-    if (result == 0)
+    }
+    if (result == 0) {
         result = COMPARE(a->generation, b->generation);
+    }
     return result != 0 ? result : compare_bytes(a->type_name, a->type_name_size, b->type_name, b->type_name_size);
 }
 
 /* Marks but for their payloads, containers but for their entries. */
 static int compare_parts(const struct part *a, const struct part *b) {
-    if (a->rank != b->rank)
+    if (a->rank != b->rank) {
         return a->rank < b->rank ? -1 : 1;
+    }
     switch (a->rank) {
     case RANK_BOOL:
         return COMPARE(a->token.boolean, b->token.boolean);
@@ -212,15 +229,17 @@ int sl_value_compare(struct sl_value a, struct sl_value b) {
         read_part(&x_at, x_end, outermost, &x);
         read_part(&y_at, y_end, outermost, &y);
         int result = compare_parts(&x, &y);
-        if (result != 0)
+        if (result != 0) {
             return result;
+        }
         if (x.rank == RANK_BROKEN || (depth == SL_DEPTH_MAX_LIMIT && (x.rank == RANK_LIST || x.rank == RANK_MAP))) {
             result = compare_bytes(x.start, (size_t)(x_end - x.start), y.start, (size_t)(y_end - y.start));
             /* Alike to the last byte from here on, but perhaps in containers that promised more or fewer entries. */
             for (; result == 0; level = stack[--depth]) {
                 result = level.at_end;
-                if (depth == 0)
+                if (depth == 0) {
                     break;
+                }
             }
             return result;
         }
@@ -237,8 +256,9 @@ int sl_value_compare(struct sl_value a, struct sl_value b) {
             level.at_end = COMPARE(x.token.count, y.token.count);
         }
         while (level.left == 0) {
-            if (level.at_end != 0 || depth == 0)
+            if (level.at_end != 0 || depth == 0) {
                 return level.at_end;
+            }
             level = stack[--depth];
         }
     }
@@ -279,8 +299,9 @@ static uint64_t mix_number(uint64_t hash, struct sl__token number) {
     struct sl__token whole;
     if (number.kind == SL__TOKEN_FLOAT) {
         double real = number.real;
-        if (isnan(real))
+        if (isnan(real)) {
             return mix(hash, 3);
+        }
         if (real != trunc(real) || !whole_part(real, &whole)) {
             uint64_t bits;
             memcpy(&bits, &real, sizeof(bits));
@@ -331,14 +352,15 @@ uint64_t sl_value_hash(struct sl_value value) {
     for (uint64_t pending = 1; pending > 0; pending--) {
         read_part(&at, end, outermost, &part);
         outermost = false;
-        if (part.rank == RANK_BROKEN)
+        if (part.rank == RANK_BROKEN) {
             return mix_bytes(hash, part.start, part.start != NULL ? (size_t)(end - part.start) : 0);
+        }
         hash = mix_part(hash, &part);
-        if (part.rank == RANK_LIST)
+        if (part.rank == RANK_LIST) {
             pending += part.token.count;
-        else if (part.rank == RANK_MAP)
+        } else if (part.rank == RANK_MAP) {
             pending += 2 * (uint64_t)part.token.count;
-        else if (part.rank == RANK_MARK && part.mark.payload.size > 0) {
+        } else if (part.rank == RANK_MARK && part.mark.payload.size > 0) {
             at = part.mark.payload.data;
             end = at + part.mark.payload.size;
             pending++;

@@ -28,8 +28,9 @@ static struct sl_table *rows, *others;
 static atomic_bool done;
 
 static void check(enum sl_code code, const struct sl_error *error) {
-    if (code != SL_OK)
+    if (code != SL_OK) {
         fail_msg("%s: %s", sl_code_name(code), error->message);
+    }
 }
 
 static int open_store(void **state) {
@@ -58,8 +59,9 @@ struct source {
 
 static enum sl_code next_row(void *context, struct sl_row *row, struct sl_error *error) {
     struct source *source = context;
-    if (source->next == source->count)
+    if (source->next == source->count) {
         return source->fails ? sl_error_set(error, SL_E_INVALID_DATA, "the source has had enough") : SL_E_END;
+    }
     row->key = sl_key_int(&source->key, source->next++);
     row->value = sl_key_int(&source->value, source->number);
     return SL_OK;
@@ -121,8 +123,9 @@ static void *read_on(void *context) {
     struct sl_value keys[ROWS], values[ROWS];
     struct sl_writer memory;
     sl_writer_init(&memory, NULL);
-    for (int64_t i = 0; i < ROWS; i++)
+    for (int64_t i = 0; i < ROWS; i++) {
         keys[i] = sl_key_int(&memories[i], i);
+    }
     while (!atomic_load(&done) && tally->problem[0] == '\0') {
         int64_t number = -1;
         struct sl_error error = SL_ERROR_INIT;
@@ -130,15 +133,17 @@ static void *read_on(void *context) {
         enum sl_code code = sl_table_get_many(rows, keys, ROWS, &memory, values, &error);
         for (size_t i = 0; code == SL_OK && i < ROWS && same_number(tally, values[i], &number); i++) {
         }
-        if (code == SL_OK && tally->problem[0] == '\0')
+        if (code == SL_OK && tally->problem[0] == '\0') {
             code = sl_table_fold(rows, NULL, NULL, count_row, &counting, &error);
-        if (code != SL_OK && tally->problem[0] == '\0')
+        }
+        if (code != SL_OK && tally->problem[0] == '\0') {
             snprintf(tally->problem, sizeof tally->problem, "%.150s", error.message);
-        else if (tally->problem[0] == '\0' && counting.count != ROWS)
+        } else if (tally->problem[0] == '\0' && counting.count != ROWS) {
             snprintf(tally->problem, sizeof tally->problem, "%u rows instead of %d", counting.count, ROWS);
-        else if (tally->problem[0] == '\0' && (number < tally->last || counting.number < number))
+        } else if (tally->problem[0] == '\0' && (number < tally->last || counting.number < number)) {
             snprintf(tally->problem, sizeof tally->problem, "reload %lld was seen after reload %lld", (long long)number,
                      (long long)tally->last);
+        }
         tally->last = counting.number;
         tally->reads++;
         sl_error_finish(&error);
@@ -170,10 +175,12 @@ static void reloads_are_seen_whole(void **state) {
     struct tally tallies[READERS + 1] = {{0}};
     atomic_store(&done, false);
     reload(0);
-    for (size_t i = 0; i <= READERS; i++)
+    for (size_t i = 0; i <= READERS; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, i < READERS ? read_on : write_on, &tallies[i]), 0);
-    for (int64_t number = 1; number <= RELOADS; number++)
+    }
+    for (int64_t number = 1; number <= RELOADS; number++) {
         reload(number);
+    }
     atomic_store(&done, true);
     for (size_t i = 0; i <= READERS; i++) {
         pthread_join(threads[i], NULL);
@@ -204,8 +211,9 @@ static void a_bad_file_leaves_the_rows(void **state) {
         FILE *file = fopen(path, "w");
         assert_non_null(file);
         fprintf(file, "name,n\n");
-        for (int i = 0; i < 20000; i++)
+        for (int i = 0; i < 20000; i++) {
             fprintf(file, "row-%d,%d\n", i, good ? i : -1);
+        }
         fprintf(file, good ? "" : "row-20000,1,2\n");
         assert_int_equal(fclose(file), 0);
         options.csv_types = SL_CSV_INFER;

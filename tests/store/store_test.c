@@ -28,8 +28,9 @@ static struct sl_view *bump, *reload, *remake;
 static atomic_int generation;
 
 static void check(enum sl_code code, const struct sl_error *error) {
-    if (code != SL_OK)
+    if (code != SL_OK) {
         fail_msg("%s: %s\n%s", sl_code_name(code), error->message, error->traceback != NULL ? error->traceback : "");
+    }
 }
 
 /* Puts the same number under all keys, in one transaction. */
@@ -42,15 +43,18 @@ static enum sl_code write_generation(int number, struct sl_error *error) {
     sl_writer_init(&writer, NULL);
     sl_write_int(&writer, number);
     enum sl_code code = sl_writer_end(&writer, &value, error);
-    if (code == SL_OK)
-        code = sl_transaction_begin(store, &transaction, error);
     if (code == SL_OK) {
-        for (size_t i = 0; i < 4 && code == SL_OK; i++)
+        code = sl_transaction_begin(store, &transaction, error);
+    }
+    if (code == SL_OK) {
+        for (size_t i = 0; i < 4 && code == SL_OK; i++) {
             code = sl_transaction_put(transaction, generations, sl_key_str(&memory, names[i]), value, NULL, error);
-        if (code == SL_OK)
+        }
+        if (code == SL_OK) {
             code = sl_transaction_commit(transaction, error);
-        else
+        } else {
             sl_transaction_abort(transaction);
+        }
     }
     sl_writer_finish(&writer);
     return code;
@@ -84,8 +88,9 @@ static enum sl_code answer_remake(void *context, const struct sl_view_call *view
     (void)view_call;
     sl_write_nil(result);
     enum sl_code code = sl_table_open(store, "remade", &options, &table, error);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = sl_table_drop(table, error);
+    }
     return code == SL_OK ? sl_table_open(store, "remade", &options, &table, error) : code;
 }
 
@@ -157,11 +162,13 @@ static char *call(const char *function, const char *item_text, enum sl_code expe
     check(sl_json_parse(item_text, strlen(item_text), &writer, &error), &error);
     check(sl_writer_end(&writer, &item.value, &error), &error);
     enum sl_code code = sl_call_batch(pool, &options, &item, 1, &results, &error);
-    if (code != expected)
+    if (code != expected) {
         fail_msg("%s: %s: %s\n%s", name, sl_code_name(code), error.message,
                  error.traceback != NULL ? error.traceback : "");
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         check(sl_json_print(results.values[0], 0, &text, &capacity, &size, &error), &error);
+    }
     sl_results_finish(&results);
     sl_writer_finish(&writer);
     sl_error_finish(&error);
@@ -255,8 +262,9 @@ static void a_batch_is_one_version(void **state) {
         struct sl_item items[4] = {{0}};
         struct sl_results results = {0};
         uint32_t seen;
-        for (size_t i = 0; i < 4; i++)
+        for (size_t i = 0; i < 4; i++) {
             items[i].value = zero_item;
+        }
         options.function = "store_functions:batch_in_one_version";
         options.snapshot = (enum sl_snapshot_scope)scope;
         check(sl_call_batch(pool, &options, items, 4, &results, &error), &error);
@@ -285,8 +293,9 @@ static void a_batch_of_a_stage_is_one_version(void **state) {
         struct sl_pipe_options options = SL_PIPE_OPTIONS_INIT;
         struct sl_value zeros[4];
         uint32_t seen = 0;
-        for (size_t i = 0; i < 4; i++)
+        for (size_t i = 0; i < 4; i++) {
             zeros[i] = zero_item;
+        }
         struct sl_array_source array = {zeros, 4, 0};
         const struct sl_pipe_pool pools[] = {{"workers", pool}};
         const struct sl_pipe_sink sinks[] = {{NULL, put_seen, &seen}};
@@ -358,8 +367,9 @@ struct repeated {
 static enum sl_code next_item(void *context, struct sl_item *item, struct sl_error *error) {
     struct repeated *repeated = context;
     (void)error;
-    if (repeated->remaining == 0 || (repeated->enough != NULL && atomic_load(repeated->enough)))
+    if (repeated->remaining == 0 || (repeated->enough != NULL && atomic_load(repeated->enough))) {
         return SL_E_END;
+    }
     repeated->remaining--;
     *item = (struct sl_item){.value = repeated->value};
     return SL_OK;
@@ -405,8 +415,9 @@ static atomic_bool writing, reloads_done, kills_done;
 static void *write_on(void *unused) {
     (void)unused;
     while (atomic_load(&writing)) {
-        if (write_generation(atomic_fetch_add(&generation, 1) + 1, NULL) != SL_OK)
+        if (write_generation(atomic_fetch_add(&generation, 1) + 1, NULL) != SL_OK) {
             return (char *)(uintptr_t) "a write has failed";
+        }
     }
     return NULL;
 }
@@ -437,8 +448,9 @@ static void readers_are_killed(void **state) {
     /* The dead hold nothing back: what they looked at is used again, however long the system took to end them. */
     check(sl_store_stat(store, &before, &error), &error);
     assert_int_equal(before.oldest_snapshot_pid, 0);
-    for (int i = 0; i < 1000; i++)
+    for (int i = 0; i < 1000; i++) {
         check(write_generation(atomic_fetch_add(&generation, 1) + 1, &error), &error);
+    }
     check(sl_store_stat(store, &after, &error), &error);
     assert_true(after.bytes_used <= before.bytes_used + (1 << 20)); /* without that: several pages a write */
 }
@@ -450,8 +462,9 @@ static void *kill_on(void *context) {
         int64_t pid = sl_pool_worker_pid(pool, (uint32_t)(rand_r(seed) % WORKERS));
         struct timespec pause = {.tv_nsec = rand_r(seed) % 5000000};
         nanosleep(&pause, NULL); /* the moment is what is drawn */
-        if (pid > 0 && kill((pid_t)pid, SIGKILL) == 0)
+        if (pid > 0 && kill((pid_t)pid, SIGKILL) == 0) {
             kills++;
+        }
     }
     atomic_store(&kills_done, true);
     return NULL;
@@ -479,8 +492,9 @@ static void readers_are_killed_at_random(void **state) {
     assert_null(problem);
     assert_int_equal(report.count[SL_STATUS_OK] + report.count[SL_STATUS_FAILED], report.input);
     assert_true(report.count[SL_STATUS_OK] > 0);
-    for (uint32_t i = 0; i < report.error_count; i++)
+    for (uint32_t i = 0; i < report.error_count; i++) {
         assert_int_equal(report.errors[i].error.code, SL_E_WORKER_CRASHED); /* and nobody has read anything torn */
+    }
     sl_report_finish(&report);
     call_true("reads", "1"); /* a worker that lives still reads */
     check(sl_store_stat(store, &stat, &error), &error);
@@ -496,8 +510,9 @@ struct reload_rows {
 static enum sl_code next_reload_row(void *context, struct sl_row *row, struct sl_error *error) {
     struct reload_rows *source = context;
     (void)error;
-    if (source->next == RELOAD_KEYS)
+    if (source->next == RELOAD_KEYS) {
         return SL_E_END;
+    }
     row->key = sl_key_int(&source->key, source->next++);
     row->value = sl_key_int(&source->value, source->number);
     return SL_OK;
@@ -511,8 +526,9 @@ static enum sl_code reload_once(int64_t number) {
 static void *reload_on(void *unused) {
     (void)unused;
     for (int64_t i = 1; i <= RELOADS; i++) {
-        if (reload_once(i) != SL_OK)
+        if (reload_once(i) != SL_OK) {
             return (char *)(uintptr_t) "a reload has failed";
+        }
     }
     atomic_store(&reloads_done, true);
     return NULL;

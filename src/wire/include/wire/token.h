@@ -85,8 +85,9 @@ static inline uint64_t sl__load_le64(const uint8_t *bytes) {
  */
 static inline bool sl__token_read(const uint8_t **position, const uint8_t *end, struct sl__token *token) {
     const uint8_t *at = *position;
-    if (at >= end)
+    if (at >= end) {
         return false;
+    }
     uint8_t lead = *at++;
     if (lead < 0x80) {
         token->kind = SL__TOKEN_INT;
@@ -96,8 +97,9 @@ static inline bool sl__token_read(const uint8_t **position, const uint8_t *end, 
     }
     if (lead >= 0xa0 && lead <= 0xbf) {
         size_t size = lead & 0x1f;
-        if ((size_t)(end - at) < size)
+        if ((size_t)(end - at) < size) {
             return false;
+        }
         token->kind = SL__TOKEN_STR;
         token->payload = at;
         token->size = size;
@@ -106,8 +108,9 @@ static inline bool sl__token_read(const uint8_t **position, const uint8_t *end, 
     }
     if (lead < 0x90) {
         uint32_t count = lead & 0x0f;
-        if ((size_t)(end - at) < 2 * (size_t)count)
+        if ((size_t)(end - at) < 2 * (size_t)count) {
             return false;
+        }
         token->kind = SL__TOKEN_MAP;
         token->count = count;
         *position = at;
@@ -115,16 +118,18 @@ static inline bool sl__token_read(const uint8_t **position, const uint8_t *end, 
     }
     if (lead < 0xa0) {
         uint32_t count = lead & 0x0f;
-        if ((size_t)(end - at) < count)
+        if ((size_t)(end - at) < count) {
             return false;
+        }
         token->kind = SL__TOKEN_LIST;
         token->count = count;
         *position = at;
         return true;
     }
     if (lead == 0xcb) {
-        if (end - at < 8)
+        if (end - at < 8) {
             return false;
+        }
         uint64_t bits = sl__load_be64(at);
         token->kind = SL__TOKEN_FLOAT;
         memcpy(&token->real, &bits, sizeof(bits));

@@ -27,14 +27,16 @@ static inline bool sl__utf8_valid(const void *bytes, size_t size) {
     uint64_t seen = 0;
     /* The last load of each case ends with the text and overlaps the one before: no loop over the odd bytes. */
     if (size >= 8 && size <= 64) {
-        for (size_t at = 0; at < size - 8; at += 8)
+        for (size_t at = 0; at < size - 8; at += 8) {
             seen |= sl__utf8_word(text + at);
+        }
         seen |= sl__utf8_word(text + size - 8);
     } else if (size >= 4 && size < 8) {
         seen = sl__utf8_half(text) | sl__utf8_half(text + size - 4);
     } else if (size < 4) {
-        if (size == 0)
+        if (size == 0) {
             return true;
+        }
         seen = text[0] | text[size / 2] | text[size - 1];
     } else {
         return sl__utf8_valid_size((const char *)text, size) == size;

@@ -43,8 +43,9 @@ static inline bool sl__writer_reserve(struct sl_writer *writer, size_t size) {
 }
 
 static inline void sl__append(struct sl_writer *writer, const void *bytes, size_t size) {
-    if (!sl__writer_reserve(writer, size))
+    if (!sl__writer_reserve(writer, size)) {
         return;
+    }
     memcpy(writer->data + writer->size, bytes, size);
     writer->size += size;
 }
@@ -59,8 +60,9 @@ static inline void sl__append(struct sl_writer *writer, const void *bytes, size_
 #undef msgpack_pack_ext
 
 static inline void sl__put_byte(struct sl_writer *writer, uint8_t byte) {
-    if (sl__writer_reserve(writer, 1))
+    if (sl__writer_reserve(writer, 1)) {
         writer->data[writer->size++] = byte;
+    }
 }
 
 static inline void sl__put_nil(struct sl_writer *writer) {
@@ -72,10 +74,11 @@ static inline void sl__put_bool(struct sl_writer *writer, bool value) {
 }
 
 static inline void sl__put_int(struct sl_writer *writer, int64_t value) {
-    if (value >= 0 && value < 128)
+    if (value >= 0 && value < 128) {
         sl__put_byte(writer, (uint8_t)value);
-    else
+    } else {
         sl__pack_int64(writer, value);
+    }
 }
 
 static inline void sl__put_uint(struct sl_writer *writer, uint64_t value) {
@@ -89,8 +92,9 @@ static inline void sl__put_float(struct sl_writer *writer, double value) {
 /** `size` at most 2^32-1, as for all bodies below. */
 static inline void sl__put_str(struct sl_writer *writer, const void *text, size_t size) {
     /* Header and body under one test of the room that is left. */
-    if (!sl__writer_reserve(writer, size + 5))
+    if (!sl__writer_reserve(writer, size + 5)) {
         return;
+    }
     uint8_t *at = writer->data + writer->size;
     if (size < 32) {
         *at++ = (uint8_t)(0xa0 | size);
@@ -101,17 +105,20 @@ static inline void sl__put_str(struct sl_writer *writer, const void *text, size_
         sl__pack_str(writer, size);
         at = writer->data + writer->size;
     }
-    if (size > 0)
+    if (size > 0) {
         memcpy(at, text, size);
+    }
     writer->size = (size_t)(at - writer->data) + size;
 }
 
 static inline void sl__put_bytes(struct sl_writer *writer, const void *bytes, size_t size) {
-    if (!sl__writer_reserve(writer, size + 5))
+    if (!sl__writer_reserve(writer, size + 5)) {
         return;
+    }
     sl__pack_bin(writer, size);
-    if (size > 0)
+    if (size > 0) {
         sl__append(writer, bytes, size);
+    }
 }
 
 static inline void sl__put_list(struct sl_writer *writer, uint32_t count) {
@@ -130,8 +137,9 @@ static inline void sl__put_timestamp(struct sl_writer *writer, struct sl_timesta
 
 /** Bytes that are values already. */
 static inline void sl__put_raw(struct sl_writer *writer, const void *bytes, size_t size) {
-    if (size > 0)
+    if (size > 0) {
         sl__append(writer, bytes, size);
+    }
 }
 
 /**
