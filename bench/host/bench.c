@@ -132,3 +132,33 @@ double bench_read_score(struct sl_value result) {
     }
     return score;
 }
+
+enum sl_code bench_next_item(void *context, struct sl_item *item, struct sl_error *error) {
+    struct bench_items *items = context;
+    (void)error;
+    if (items->next == items->count) {
+        return SL_E_END;
+    }
+    item->id = items->next;
+    item->value = bench_write_item(&items->writer, items->next);
+    items->next++;
+    return SL_OK;
+}
+
+void bench_calls(struct bench *bench, uint32_t count,
+                 void (*call)(struct bench *bench, struct sl_writer *writer, uint64_t number)) {
+    uint64_t *samples = malloc(count * sizeof samples[0]);
+    if (samples == NULL) {
+        bench_die("no memory for %u samples", count);
+    }
+    struct sl_writer writer;
+    sl_writer_init(&writer, NULL);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t start = bench_now_ns();
+        call(bench, &writer, i);
+        samples[i] = bench_now_ns() - start;
+    }
+    sl_writer_finish(&writer);
+    bench_figure(bench, bench_median(samples, count) / 1e3);
+    free(samples);
+}

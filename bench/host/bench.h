@@ -67,4 +67,15 @@ struct sl_value bench_write_item(struct sl_writer *writer, uint64_t index);
 /* Reads the score off a result. */
 double bench_read_score(struct sl_value result);
 
+/* So many of these items, for a source. */
+struct bench_items {
+    struct sl_writer writer;
+    uint64_t next, count;
+};
+enum sl_code bench_next_item(void *items, struct sl_item *item, struct sl_error *error);
+
+/* Calls `call` with the numbers from 0 on, `count` of them; the figure is the median of their times in microseconds. */
+void bench_calls(struct bench *bench, uint32_t count,
+                 void (*call)(struct bench *bench, struct sl_writer *writer, uint64_t number));
+
 #endif

@@ -2,8 +2,6 @@
 /* One small item, one call, one answer. */
 #include "bench.h"
 
-#include <stdlib.h>
-
 #define CALLS 2000u
 #define CALLS_WARM 200u
 
@@ -42,21 +40,7 @@ static void open_start(struct bench *bench) {
 }
 
 static void round_calls(struct bench *bench) {
-    uint32_t count = bench_count(bench, CALLS);
-    uint64_t *samples = malloc(count * sizeof samples[0]);
-    if (samples == NULL) {
-        bench_die("no memory for %u samples", count);
-    }
-    struct sl_writer writer;
-    sl_writer_init(&writer, NULL);
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t start = bench_now_ns();
-        call_once(bench, &writer, i);
-        samples[i] = bench_now_ns() - start;
-    }
-    sl_writer_finish(&writer);
-    bench_figure(bench, bench_median(samples, count) / 1e3);
-    free(samples);
+    bench_calls(bench, bench_count(bench, CALLS), call_once);
 }
 
 const struct bench_row bench_call_rows[] = {

@@ -7,24 +7,10 @@
 
 /* One run: where it is in its input, and the sum of what came back. */
 struct map_run {
-    struct sl_writer writer;
-    uint64_t next;
-    uint64_t count;
+    struct bench_items items;
     uint64_t result_count;
     double sum;
 };
-
-static enum sl_code next_item(void *context, struct sl_item *item, struct sl_error *error) {
-    struct map_run *run = context;
-    (void)error;
-    if (run->next == run->count) {
-        return SL_E_END;
-    }
-    item->id = run->next;
-    item->value = bench_write_item(&run->writer, run->next);
-    run->next++;
-    return SL_OK;
-}
 
 static enum sl_code put_result(void *context, const struct sl_outcome *outcome, struct sl_error *error) {
     struct map_run *run = context;
@@ -38,15 +24,15 @@ static enum sl_code put_result(void *context, const struct sl_outcome *outcome, 
 }
 
 static void map_items(struct bench *bench, const struct sl_dispatch_options *options, uint32_t count) {
-    struct map_run run = {.count = count};
+    struct map_run run = {.items.count = count};
     struct sl_error error = SL_ERROR_INIT;
-    sl_writer_init(&run.writer, NULL);
-    struct sl_source source = {next_item, &run};
+    sl_writer_init(&run.items.writer, NULL);
+    struct sl_source source = {bench_next_item, &run.items};
     struct sl_sink sink = {put_result, &run};
     uint64_t start = bench_now_ns();
     bench_check(sl_dispatch_run(bench->pool, options, source, &sink, NULL, &error), &error, "map");
     double seconds = (double)(bench_now_ns() - start) / 1e9;
-    sl_writer_finish(&run.writer);
+    sl_writer_finish(&run.items.writer);
     /* The scores are 0, 2, 4, ...: their sum is exact in a double. */
     if (run.result_count != count || run.sum != (double)count * (double)(count - 1)) {
         bench_die("map: %llu results with the sum %.17g; expected %u with %.17g", (unsigned long long)run.result_count,

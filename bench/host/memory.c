@@ -6,9 +6,7 @@
 
 /* Items go by in one run; the peak is read when `early` of them are out, and at the end. */
 struct stream_run {
-    struct sl_writer writer;
-    uint64_t next;
-    uint64_t count;
+    struct bench_items items;
     uint64_t early;
     uint64_t result_count;
     double sum;
@@ -39,18 +37,6 @@ static double peak_mib(int64_t pid) {
     return (double)kib / 1024;
 }
 
-static enum sl_code next_item(void *context, struct sl_item *item, struct sl_error *error) {
-    struct stream_run *run = context;
-    (void)error;
-    if (run->next == run->count) {
-        return SL_E_END;
-    }
-    item->id = run->next;
-    item->value = bench_write_item(&run->writer, run->next);
-    run->next++;
-    return SL_OK;
-}
-
 static enum sl_code put_result(void *context, const struct sl_outcome *outcome, struct sl_error *error) {
     struct stream_run *run = context;
     if (outcome->status != SL_STATUS_OK) {
@@ -67,15 +53,15 @@ static enum sl_code put_result(void *context, const struct sl_outcome *outcome, 
 
 /* Figures: the peak at the end, and the peak when `early` items were out. */
 static void stream_items(struct bench *bench, uint64_t early, uint64_t count, int64_t pid) {
-    struct stream_run run = {.early = early, .count = count, .pid = pid};
+    struct stream_run run = {.early = early, .items.count = count, .pid = pid};
     struct sl_error error = SL_ERROR_INIT;
     struct sl_dispatch_options options = SL_DISPATCH_OPTIONS_INIT;
     options.function = "work:score_batch";
-    sl_writer_init(&run.writer, NULL);
-    struct sl_source source = {next_item, &run};
+    sl_writer_init(&run.items.writer, NULL);
+    struct sl_source source = {bench_next_item, &run.items};
     struct sl_sink sink = {put_result, &run};
     bench_check(sl_dispatch_run(bench->pool, &options, source, &sink, NULL, &error), &error, "stream");
-    sl_writer_finish(&run.writer);
+    sl_writer_finish(&run.items.writer);
     if (run.result_count != count || run.sum != (double)count * (double)(count - 1)) {
         bench_die("stream: %llu results of %llu, or their sum is wrong", (unsigned long long)run.result_count,
                   (unsigned long long)count);

@@ -63,7 +63,7 @@ static void round_pairs(struct bench *bench) {
 
 /* ---- calls ---------------------------------------------------------------------------------------------------------- */
 
-static void call_once(const struct bench *bench, struct sl_writer *writer, uint64_t index) {
+static void call_once(struct bench *bench, struct sl_writer *writer, uint64_t index) {
     struct sl_error error = SL_ERROR_INIT;
     struct sl_dispatch_options options = SL_DISPATCH_OPTIONS_INIT;
     options.function = "stateful:count_batch";
@@ -103,21 +103,7 @@ static void open_among_many(struct bench *bench) {
 }
 
 static void round_calls(struct bench *bench) {
-    uint32_t count = bench_count(bench, CALLS);
-    uint64_t *samples = malloc(count * sizeof samples[0]);
-    if (samples == NULL) {
-        bench_die("no memory for %u samples", count);
-    }
-    struct sl_writer writer;
-    sl_writer_init(&writer, NULL);
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t start = bench_now_ns();
-        call_once(bench, &writer, i);
-        samples[i] = bench_now_ns() - start;
-    }
-    sl_writer_finish(&writer);
-    bench_figure(bench, bench_median(samples, count) / 1e3);
-    free(samples);
+    bench_calls(bench, bench_count(bench, CALLS), call_once);
 }
 
 const struct bench_row bench_session_rows[] = {

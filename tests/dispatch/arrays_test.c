@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Large values: arrays in a payload, arrays in shared buffers, views that Python keeps, payloads at their limits. */
-#include "host.h"
+#include "runs.h"
 
 /* ---- arrays ------------------------------------------------------------------------------------------------------------ */
 

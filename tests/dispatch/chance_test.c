@@ -7,7 +7,7 @@
 #include <semaphore.h>
 #include <signal.h>
 
-#include "host.h"
+#include "runs.h"
 
 #define TIME_MS 8000
 

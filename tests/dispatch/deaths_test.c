@@ -6,34 +6,16 @@
 
 #include <slither/death.h>
 
-#include "host.h"
+#include "runs.h"
 
 #define FIRST_ID 1000 /* of the items that testing/crew.c makes */
 
 static struct host host;
 
-struct trial {
-    struct sl_dispatch_options options;
-    struct numbers numbers;
-    struct record record;
-    struct sl_report report;
-};
-
-static struct trial trial_of(const char *function, uint64_t count) {
-    struct trial trial = {.options = host_options(function), .numbers = {.count = count}, .report = SL_REPORT_INIT};
-    trial.options.policy.on_error = SL_ON_ERROR_SKIP;
+static struct trial soon_over(const char *function, uint64_t count) {
+    struct trial trial = trial_of(function, count);
     trial.options.timeout_ms = 700;
     return trial;
-}
-
-static void trial_run(struct trial *trial) {
-    run_numbers(host.pool, &trial->options, &trial->numbers, &trial->record, &trial->report, SL_OK);
-}
-
-static void trial_finish(struct trial *trial) {
-    sl_report_finish(&trial->report);
-    record_finish(&trial->record);
-    numbers_finish(&trial->numbers);
 }
 
 static void expect_text(const char *text, const char *part) {
@@ -52,8 +34,8 @@ static void quick_beats(struct sl_pool_options *options) {
 static void expect_hang(const char *function, enum sl_activity activity, const char *text, const char *where) {
     char name[96];
     snprintf(name, sizeof name, "dispatch_deaths:%s", function);
-    struct trial trial = trial_of(name, 3);
-    trial_run(&trial);
+    struct trial trial = soon_over(name, 3);
+    trial_run(&host, &trial, SL_OK);
     assert_int_equal(trial.report.count[SL_STATUS_FAILED], 3);
     const struct sl_error *error = &trial.report.errors[0].error;
     assert_int_equal(error->code, SL_E_WORKER_TIMEOUT);
@@ -93,8 +75,8 @@ static void no_questions(struct sl_pool_options *options) {
 static void without_questions_there_is_no_answer(void **unused) {
     (void)unused;
     host_open(&host, 1, no_questions);
-    struct trial trial = trial_of("dispatch_deaths:waits", 1);
-    trial_run(&trial);
+    struct trial trial = soon_over("dispatch_deaths:waits", 1);
+    trial_run(&host, &trial, SL_OK);
     const struct sl_error *error = &trial.report.errors[0].error;
     assert_int_equal(error->code, SL_E_WORKER_TIMEOUT);
     assert_null(error->traceback);
@@ -111,8 +93,8 @@ static void with_grace(struct sl_pool_options *options) {
 static void a_hung_worker_may_clean_up(void **unused) {
     (void)unused;
     host_open(&host, 1, with_grace);
-    struct trial trial = trial_of("dispatch_deaths:cleans_up", 1);
-    trial_run(&trial);
+    struct trial trial = soon_over("dispatch_deaths:cleans_up", 1);
+    trial_run(&host, &trial, SL_OK);
     const struct sl_error *error = &trial.report.errors[0].error;
     assert_int_equal(error->code, SL_E_WORKER_TIMEOUT);
     assert_int_equal(error->exit_status, 7);
@@ -142,11 +124,11 @@ static void a_silent_worker_is_replaced_whatever_the_timeout(void **unused) {
     close(fd);
     (void)unlink(mark);
     host_open(&host, 1, impatient);
-    struct trial trial = trial_of("dispatch_deaths:stops_once", 1);
+    struct trial trial = soon_over("dispatch_deaths:stops_once", 1);
     trial.options.timeout_ms = 0;
     trial.options.policy.on_error = SL_ON_ERROR_RETRY;
     trial.options.policy.max_attempts = 3;
-    trial_run(&trial);
+    trial_run(&host, &trial, SL_OK);
     assert_int_equal(trial.report.count[SL_STATUS_OK], 1);
     const struct sl_error *error = &trial.report.errors[0].error;
     assert_int_equal(error->code, SL_E_WORKER_TIMEOUT);
@@ -165,14 +147,14 @@ static void a_silent_worker_is_replaced_whatever_the_timeout(void **unused) {
 static void a_crash_leaves_a_certificate(void **unused) {
     (void)unused;
     host_open(&host, 1, quick_beats);
-    struct trial trial = trial_of("dispatch_deaths:works", 5);
+    struct trial trial = soon_over("dispatch_deaths:works", 5);
     trial.options.timeout_ms = 0;
     trial.options.batch_size = 1;
-    trial_run(&trial);
+    trial_run(&host, &trial, SL_OK);
     trial_finish(&trial);
 
-    trial = trial_of("dispatch_deaths:crashes", 2);
-    trial_run(&trial);
+    trial = soon_over("dispatch_deaths:crashes", 2);
+    trial_run(&host, &trial, SL_OK);
     const struct sl_error *error = &trial.report.errors[0].error;
     assert_int_equal(error->code, SL_E_WORKER_CRASHED);
     expect_text(error->traceback, "Segmentation fault");
@@ -201,9 +183,9 @@ static void a_crash_leaves_a_certificate(void **unused) {
 static void the_pool_keeps_the_last_deaths(void **unused) {
     (void)unused;
     host_open(&host, 1, NULL);
-    struct trial trial = trial_of("dispatch_deaths:crashes", SL_POOL_DEATHS_MAX + 6);
+    struct trial trial = soon_over("dispatch_deaths:crashes", SL_POOL_DEATHS_MAX + 6);
     trial.options.batch_size = 1;
-    trial_run(&trial);
+    trial_run(&host, &trial, SL_OK);
     trial_finish(&trial);
     struct sl_death *deaths[SL_POOL_DEATHS_MAX + 10];
     uint32_t count = sl_pool_deaths(host.pool, deaths, SL_POOL_DEATHS_MAX + 10);
@@ -223,9 +205,9 @@ static void the_pool_keeps_the_last_deaths(void **unused) {
 static void a_poison_item_is_named(void **unused) {
     (void)unused;
     host_open(&host, 2, NULL);
-    struct trial trial = trial_of("dispatch_deaths:crashes_at_thirteen", 64);
+    struct trial trial = soon_over("dispatch_deaths:crashes_at_thirteen", 64);
     trial.options.policy.on_error = SL_ON_ERROR_ISOLATE;
-    trial_run(&trial);
+    trial_run(&host, &trial, SL_OK);
     assert_int_equal(trial.report.count[SL_STATUS_FAILED], 1);
     const struct sl_error *error = &trial.report.errors[trial.report.error_count - 1].error;
     assert_int_equal(error->death->item_count, 1);
@@ -238,8 +220,8 @@ static void a_poison_item_is_named(void **unused) {
 static void a_certificate_is_part_of_the_report(void **unused) {
     (void)unused;
     host_open(&host, 1, NULL);
-    struct trial trial = trial_of("dispatch_deaths:killed", 1);
-    trial_run(&trial);
+    struct trial trial = soon_over("dispatch_deaths:killed", 1);
+    trial_run(&host, &trial, SL_OK);
     struct sl_writer writer;
     struct sl_value value, list, first, death, cause, evidence;
     const char *text;
@@ -272,28 +254,28 @@ static void too_much_memory_costs_the_batch_or_the_item(void **unused) {
     skip();
 #endif
     host_open(&host, 1, limited);
-    struct trial trial = trial_of("dispatch_deaths:takes_much", 20);
+    struct trial trial = soon_over("dispatch_deaths:takes_much", 20);
     trial.options.timeout_ms = 0;
     trial.options.batch_size = 5;
-    trial_run(&trial);
+    trial_run(&host, &trial, SL_OK);
     assert_int_equal(trial.report.count[SL_STATUS_OK], 10);
     assert_int_equal(trial.report.count[SL_STATUS_FAILED], 10);
     assert_int_equal(trial.report.errors[0].error.code, SL_E_OUT_OF_MEMORY);
     expect_text(trial.report.errors[0].error.traceback, "in takes_much");
     trial_finish(&trial);
 
-    trial = trial_of("dispatch_deaths:takes_much_one", 20);
+    trial = soon_over("dispatch_deaths:takes_much_one", 20);
     trial.options.timeout_ms = 0;
     trial.options.mode = SL_CALL_EACH;
-    trial_run(&trial);
+    trial_run(&host, &trial, SL_OK);
     assert_int_equal(trial.report.count[SL_STATUS_OK], 18);
     assert_int_equal(record_of(&trial.record, 10)->code, SL_E_OUT_OF_MEMORY);
     trial_finish(&trial);
     assert_int_equal(host_stats(&host).death_count, 0);
 
-    trial = trial_of("dispatch_deaths:aborts_for_memory", 1);
+    trial = soon_over("dispatch_deaths:aborts_for_memory", 1);
     trial.options.timeout_ms = 0;
-    trial_run(&trial);
+    trial_run(&host, &trial, SL_OK);
     const struct sl_error *error = &trial.report.errors[0].error;
     assert_int_equal(error->code, SL_E_OUT_OF_MEMORY);
     assert_int_equal(error->death->cause, SL_DEATH_MEMORY_LIMIT);
@@ -316,10 +298,10 @@ static void a_worker_can_be_looked_at(void **unused) {
     assert_int_equal(info.generation, 1);
     assert_false(info.busy);
     assert_int_equal(info.batch_count, 0);
-    struct trial trial = trial_of("dispatch_deaths:works", 6);
+    struct trial trial = soon_over("dispatch_deaths:works", 6);
     trial.options.timeout_ms = 0;
     trial.options.batch_size = 1;
-    trial_run(&trial);
+    trial_run(&host, &trial, SL_OK);
     trial_finish(&trial);
     uint64_t batches = 0, rss = 0;
     for (uint32_t i = 0; i < 2; i++) {

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "runs.h"
 
 static struct host host;
 
@@ -20,29 +20,6 @@ static int close_host(void **state) {
     return 0;
 }
 
-struct trial {
-    struct sl_dispatch_options options;
-    struct numbers numbers;
-    struct record record;
-    struct sl_report report;
-};
-
-static struct trial trial_of(const char *function, uint64_t count) {
-    struct trial trial = {.options = host_options(function), .numbers = {.count = count}, .report = SL_REPORT_INIT};
-    trial.options.policy.on_error = SL_ON_ERROR_SKIP;
-    return trial;
-}
-
-static void trial_run(struct trial *trial, enum sl_code expected) {
-    run_numbers(host.pool, &trial->options, &trial->numbers, &trial->record, &trial->report, expected);
-}
-
-static void trial_finish(struct trial *trial) {
-    sl_report_finish(&trial->report);
-    record_finish(&trial->record);
-    numbers_finish(&trial->numbers);
-}
-
 static void items_go_through_python(void **state) {
     (void)state;
     static const uint32_t sizes[] = {1, 64, 1000}, windows[] = {1, 2, 8, 64};
@@ -53,7 +30,7 @@ static void items_go_through_python(void **state) {
                 trial.options.batch_size = sizes[s];
                 trial.options.max_in_flight = windows[w];
                 trial.numbers.padding = padding != 0 ? 700 : 0; /* with it large batches leave the segment */
-                trial_run(&trial, SL_OK);
+                trial_run(&host, &trial, SL_OK);
                 record_all_right(&trial.record, 5000);
                 assert_true(trial.report.in_flight_peak <= windows[w]);
                 trial_finish(&trial);
@@ -65,7 +42,7 @@ static void items_go_through_python(void **state) {
 static void marks_of_a_function_become_statuses(void **state) {
     (void)state;
     struct trial trial = trial_of("dispatch_functions:marks", 100);
-    trial_run(&trial, SL_OK);
+    trial_run(&host, &trial, SL_OK);
     for (size_t i = 0; i < 100; i++) {
         static const enum sl_status expected[] = {SL_STATUS_OK, SL_STATUS_SKIPPED, SL_STATUS_ROUTED, SL_STATUS_FAILED};
         const struct seen *seen = &trial.record.seen[i];
@@ -83,7 +60,7 @@ static void in_mode_each_an_exception_fails_its_item(void **state) {
     struct trial trial = trial_of("dispatch_functions:triple_one", 100);
     trial.options.mode = SL_CALL_EACH;
     trial.options.batch_size = 100;
-    trial_run(&trial, SL_OK);
+    trial_run(&host, &trial, SL_OK);
     for (size_t i = 0; i < 100; i++) {
         const struct seen *seen = &trial.record.seen[i];
         enum sl_status expected = i % 10 == 3   ? SL_STATUS_FAILED
@@ -104,7 +81,7 @@ static void an_exception_carries_its_traceback_and_is_isolated(void **state) {
     (void)state;
     struct trial trial = trial_of("dispatch_functions:raise_thirteen", 100);
     trial.options.policy.on_error = SL_ON_ERROR_ISOLATE;
-    trial_run(&trial, SL_OK);
+    trial_run(&host, &trial, SL_OK);
     assert_int_equal(trial.report.count[SL_STATUS_OK], 99);
     assert_int_equal(record_of(&trial.record, 13)->code, SL_E_PYTHON);
     const struct sl_error *error = &trial.report.errors[trial.report.error_count - 1].error;
@@ -120,7 +97,7 @@ static void an_exception_carries_its_traceback_and_is_isolated(void **state) {
 
     trial = trial_of("dispatch_functions:raise_thirteen", 100);
     trial.options.policy.on_error = SL_ON_ERROR_HALT;
-    trial_run(&trial, SL_E_HALTED);
+    trial_run(&host, &trial, SL_E_HALTED);
     trial_finish(&trial);
 }
 
@@ -139,7 +116,7 @@ static void wrong_results_name_what_was_expected(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct trial trial = trial_of(cases[i].function, 10);
-        trial_run(&trial, SL_OK);
+        trial_run(&host, &trial, SL_OK);
         assert_int_equal(trial.report.count[SL_STATUS_FAILED], 10);
         assert_int_equal(trial.record.seen[0].code, cases[i].code);
         assert_non_null(strstr(trial.report.errors[0].error.message, cases[i].text));
@@ -150,7 +127,7 @@ static void wrong_results_name_what_was_expected(void **state) {
 static void a_crash_tells_how_and_what_was_said_last(void **state) {
     (void)state;
     struct trial trial = trial_of("dispatch_functions:leave", 10);
-    trial_run(&trial, SL_OK);
+    trial_run(&host, &trial, SL_OK);
     const struct sl_error *error = &trial.report.errors[0].error;
     assert_int_equal(error->code, SL_E_WORKER_CRASHED);
     assert_int_equal(error->exit_status, 7);
@@ -166,7 +143,7 @@ static void crashes_cost_only_the_item_that_causes_them(void **state) {
     (void)state;
     struct trial trial = trial_of("dispatch_functions:crash_thirteen", 64);
     trial.options.policy.on_error = SL_ON_ERROR_ISOLATE;
-    trial_run(&trial, SL_OK);
+    trial_run(&host, &trial, SL_OK);
     assert_int_equal(trial.report.count[SL_STATUS_OK], 63);
     assert_int_equal(record_of(&trial.record, 13)->code, SL_E_WORKER_CRASHED);
     assert_int_equal(trial.report.worker_death_count, 7);
@@ -180,7 +157,7 @@ static void a_batch_past_its_timeout_loses_its_worker(void **state) {
     trial.options.timeout_ms = 150;
     trial.options.batch_size = 10;
     uint64_t before = now_ms();
-    trial_run(&trial, SL_OK);
+    trial_run(&host, &trial, SL_OK);
     assert_true(now_ms() - before >= 149);
     assert_int_equal(trial.report.count[SL_STATUS_FAILED], 10);
     assert_int_equal(trial.report.count[SL_STATUS_OK], 190);
@@ -195,7 +172,7 @@ static void the_timeout_begins_with_the_batch(void **state) {
     struct trial trial = trial_of("dispatch_functions:third_of_a_second", 12);
     trial.options.timeout_ms = 900;
     trial.options.batch_size = 1;
-    trial_run(&trial, SL_OK);
+    trial_run(&host, &trial, SL_OK);
     record_all_right(&trial.record, 12);
     assert_int_equal(trial.report.worker_death_count, 0);
     trial_finish(&trial);
@@ -257,7 +234,7 @@ static void a_new_worker_is_not_left_idle(void **state) {
     trial.options.batch_size = 1;
     trial.options.max_in_flight = 2;
     trial.options.ordering = SL_ORDERING_AS_COMPLETED;
-    trial_run(&trial, SL_OK);
+    trial_run(&host, &trial, SL_OK);
     assert_int_equal(trial.report.count[SL_STATUS_OK], 39);
     assert_int_equal(record_of(&trial.record, 5)->code, SL_E_WORKER_CRASHED);
     assert_int_equal(trial.record.seen[39].sequence, 0);

@@ -2,7 +2,7 @@
 /* Pools whose workers come and go while runs are on: replaced, more, fewer. */
 #include <sched.h>
 
-#include "host.h"
+#include "runs.h"
 
 #define KEYS 16
 #define RUNNERS 3

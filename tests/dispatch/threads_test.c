@@ -2,7 +2,7 @@
 /* Many threads on one pool, and what a long run leaves behind. */
 #include <sched.h>
 
-#include "host.h"
+#include "runs.h"
 
 #ifdef __has_feature
 #if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)

@@ -10,7 +10,7 @@
  */
 #include <signal.h>
 
-#include "host.h"
+#include "runs.h"
 
 #include <slither/pipe.h>
 
@@ -240,17 +240,12 @@ static bool run_one(struct host *host, struct graph *graph, uint64_t *random, ui
     return true;
 }
 
-static void preload_ours(struct sl_pool_options *options) {
-    static const char *const preload[] = {"pipe_functions", NULL};
-    options->preload = preload;
-}
-
 static void whatever_happens_the_laws_hold(void **state) {
     (void)state;
     uint64_t random = draw_seed();
     struct host host;
     struct graph graph;
-    host_open(&host, 3, preload_ours);
+    host_open(&host, 3, NULL);
     uint64_t end_ms = now_ms() + TIME_MS;
     uint32_t rounds = 0, halted = 0;
     while (rounds < ROUNDS_MIN || now_ms() < end_ms) {

@@ -4,7 +4,7 @@
  *
  * PIPE_FLAT_ITEMS  how many; default 600000 for native stages, a third of it with a Python stage. scripts/soak takes five million.
  */
-#include "host.h"
+#include "runs.h"
 
 #include <malloc.h>
 
@@ -165,11 +165,6 @@ static void native_stages(void **state) {
     run_flat(&definition, item_count(ITEMS), NULL);
 }
 
-static void preload_ours(struct sl_pool_options *options) {
-    static const char *const preload[] = {"pipe_functions", NULL};
-    options->preload = preload;
-}
-
 static void with_python_stages(void **state) {
     (void)state;
     const struct sl_pipe_definition definition = {
@@ -180,7 +175,7 @@ static void with_python_stages(void **state) {
         .outputs = SL_OUTPUTS("even"),
     };
     struct host host;
-    host_open(&host, 2, preload_ours);
+    host_open(&host, 2, NULL);
     const struct sl_pipe_pool pool = {"workers", host.pool};
     run_flat(&definition, item_count(ITEMS / 3), &pool);
     host_close(&host);

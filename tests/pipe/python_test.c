@@ -2,7 +2,7 @@
 /* Pipes with Python stages: results, marks, cardinalities, deaths, pools that stages share, endings. */
 #include <sched.h>
 
-#include "host.h"
+#include "runs.h"
 
 #include <slither/pipe.h>
 #include <slither/session.h>
@@ -71,15 +71,10 @@ struct job {
     struct sl_error error;
 };
 
-static void preload_ours(struct sl_pool_options *options) {
-    static const char *const preload[] = {"pipe_functions", NULL};
-    options->preload = preload;
-}
-
 static void job_open(struct job *job, const struct sl_pipe_definition *definition, uint32_t workers) {
     *job = (struct job){.options = SL_PIPE_OPTIONS_INIT, .report = SL_PIPE_REPORT_INIT, .error = SL_ERROR_INIT};
     pthread_mutex_init(&job->landing.lock, NULL);
-    host_open(&job->host, workers, preload_ours);
+    host_open(&job->host, workers, NULL);
     if (sl_pipe_create(definition, &job->pipe, &job->error) != SL_OK) {
         fail_msg("%s", job->error.message);
     }

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "calls.h"
 
 /* A call on a thread of its own, of a function that waits for a file. */
 struct visitor {

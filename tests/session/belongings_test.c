@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "calls.h"
 
 struct answer {
     int64_t number;

@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "calls.h"
 
 static void a_hundred_thousand(void **state) {
     (void)state;

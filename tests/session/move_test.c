@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "calls.h"
 
 static int64_t add(struct host *host, struct sl_session *session, const char *function, int64_t number,
                    enum sl_code expected) {

@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "calls.h"
 
 #define END_MS 1500 /* 100 ms are promised; a loaded machine gets more, a machine that forgets it none */
 

@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "host.h"
+#include "calls.h"
 
 static void state_lives_between_calls_and_ends_with_the_session(void **state) {
     (void)state;

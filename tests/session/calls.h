@@ -1,31 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* A runtime and a pool over the functions of modules/, and short ways to call them in a session. */
-#ifndef SL_TESTS_SESSION_HOST_H
-#define SL_TESTS_SESSION_HOST_H
+/* Short ways to call the functions of modules/ in a session. */
+#ifndef SL_TESTS_SESSION_CALLS_H
+#define SL_TESTS_SESSION_CALLS_H
 
 #include <inttypes.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-#include <slither/slither.h>
+#include "host.h"
 
 #define NONE INT64_MIN /* a result that is nil */
 
-struct host {
-    struct sl_runtime *runtime;
-    struct sl_pool *pool;
-};
-/* `change` may alter the pool's options, or be NULL. */
-void host_open(struct host *host, uint32_t workers, void (*change)(struct sl_pool_options *options));
-void host_close(struct host *host);
-struct sl_pool_stats host_stats(struct host *host);
 /* `change` may be NULL. */
 struct sl_session *session_open(struct host *host, void (*change)(struct sl_session_options *options));
 struct sl_session_info info_of(struct sl_session *session);
@@ -46,10 +29,6 @@ int64_t ask(struct host *host, struct sl_session *session, const char *function,
 /* The code with which it fails; `error` is set. */
 enum sl_code ask_in_vain(struct host *host, struct sl_session *session, const char *function, struct sl_error *error);
 
-/* From $SLITHER_TEST_SEED or the clock; printed. */
-uint64_t draw_seed(void);
-uint64_t draw(uint64_t *state);
-uint64_t now_ms(void);
 /* A named pipe that is read here; the path is the caller's array. */
 int open_fifo(char path[64]);
 /* The next line from it as a number, within some seconds; -1 when none comes. */

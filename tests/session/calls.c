@@ -1,43 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "host.h"
+#include "calls.h"
 
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
-
-void host_open(struct host *host, uint32_t workers, void (*change)(struct sl_pool_options *options)) {
-    struct sl_error error = SL_ERROR_INIT;
-    struct sl_pool_options options = SL_POOL_OPTIONS_INIT;
-    static const char *const path[] = {SL_TEST_MODULES, NULL};
-    static const char *const preload[] = {"session_functions", "session_moving", NULL};
-    options.worker_count = workers;
-    options.python = getenv("SLITHER_TEST_PYTHON");
-    options.python_path = path;
-    options.preload = preload;
-    options.restart_backoff_ms = 1;
-    options.restart_max = 100000;
-    if (change != NULL) {
-        change(&options);
-    }
-    if (sl_runtime_create(NULL, &host->runtime, &error) != SL_OK ||
-        sl_pool_create(host->runtime, &options, &host->pool, &error) != SL_OK) {
-        fail_msg("%s\n%s", error.message, error.traceback != NULL ? error.traceback : "");
-    }
-}
-
-void host_close(struct host *host) {
-    sl_pool_destroy(host->pool);
-    sl_runtime_destroy(host->runtime);
-    *host = (struct host){0};
-}
-
-struct sl_pool_stats host_stats(struct host *host) {
-    struct sl_pool_stats stats = SL_POOL_STATS_INIT;
-    sl_pool_stats(host->pool, &stats);
-    return stats;
-}
 
 struct sl_session *session_open(struct host *host, void (*change)(struct sl_session_options *options)) {
     struct sl_session_options options = SL_SESSION_OPTIONS_INIT;
@@ -113,29 +80,6 @@ enum sl_code ask_in_vain(struct host *host, struct sl_session *session, const ch
     sl_error_finish(error);
     const struct call call = {.host = host, .session = session, .function = function};
     return call_in(&call, NULL, error);
-}
-
-uint64_t now_ms(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-}
-
-uint64_t draw_seed(void) {
-    const char *text = getenv("SLITHER_TEST_SEED");
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t seed = text != NULL ? strtoull(text, NULL, 10) : (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20;
-    seed = seed != 0 ? seed : 1;
-    printf("SLITHER_TEST_SEED=%" PRIu64 "\n", seed);
-    return seed;
-}
-
-uint64_t draw(uint64_t *state) {
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    return *state * UINT64_C(0x2545f4914f6cdd1d);
 }
 
 void free_path(char path[64]) {
