@@ -413,6 +413,21 @@ static int run_opened(struct call *call) {
     return status;
 }
 
+static int call_items(struct call *call, char *problem, size_t problem_size) {
+    if (!phases_start(&call->phases, &phase_actions, call, &call->options.quiet)) {
+        fprintf(stderr, "slither: cannot take signals: %s\n", strerror(errno));
+        return STATUS_HALTED;
+    }
+    if (!open_all(call, problem, problem_size)) {
+        return usage_error(&call_command, "%s", problem);
+    }
+    console_start(PROGRESS_OFF, call->options.quiet != 0);
+    /* What keeps a pool from starting is the error that ends the program: once is enough. */
+    console_show_host(call->options.verbose > 0);
+    phases_enter(&call->phases, PHASE_STARTING);
+    return run_opened(call);
+}
+
 static int run_call(int argc, char **argv) {
     /* Static: the signal thread may still be looking at it when main() returns. */
     static struct call call = {
@@ -424,30 +439,9 @@ static int run_call(int argc, char **argv) {
         .cause = SL_ERROR_INIT,
     };
     char problem[EXPRESSION_PROBLEM_SIZE];
-    int status = STATUS_OK;
-    switch (call_options_parse(&call.options, argc, argv, problem)) {
-    case OPTIONS_HELP:
-        help_print_command(&call_command);
-        status = finish_stdout();
-        break;
-    case OPTIONS_PROBLEM:
-        status = usage_error(&call_command, "%s", problem);
-        break;
-    case OPTIONS_OK:
-        if (!phases_start(&call.phases, &phase_actions, &call, &call.options.quiet)) {
-            fprintf(stderr, "slither: cannot take signals: %s\n", strerror(errno));
-            status = STATUS_HALTED;
-        } else if (!open_all(&call, problem, sizeof(problem))) {
-            status = usage_error(&call_command, "%s", problem);
-        } else {
-            console_start(PROGRESS_OFF, call.options.quiet != 0);
-            /* What keeps a pool from starting is the error that ends the program: once is enough. */
-            console_show_host(call.options.verbose > 0);
-            phases_enter(&call.phases, PHASE_STARTING);
-            status = run_opened(&call);
-        }
-        break;
-    }
+    enum options_result parsed = call_options_parse(&call.options, argc, argv, problem);
+    int status = parsed == OPTIONS_OK ? call_items(&call, problem, sizeof(problem))
+                                      : command_answer(&call_command, parsed, problem);
     finish_call(&call);
     phases_finish(&call.phases);
     return status;

@@ -57,6 +57,9 @@ void help_print_overview(void);
 /* "slither: MESSAGE", and where to read on, to stderr; returns STATUS_USAGE. `command` may be NULL. */
 int usage_error(const struct command *command, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
 
+/* Where the options are not to be run with: prints the help that was asked for, or says the problem; returns the exit status. */
+int command_answer(const struct command *command, enum options_result result, const char *problem);
+
 /* Ends what was printed to stdout: 0, or STATUS_HALTED with a message when it could not be written. */
 int finish_stdout(void);
 

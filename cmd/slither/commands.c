@@ -51,6 +51,14 @@ int usage_error(const struct command *command, const char *format, ...) {
     return STATUS_USAGE;
 }
 
+int command_answer(const struct command *command, enum options_result result, const char *problem) {
+    if (result == OPTIONS_PROBLEM) {
+        return usage_error(command, "%s", problem);
+    }
+    help_print_command(command);
+    return finish_stdout();
+}
+
 int finish_stdout(void) {
     if (fflush(stdout) == 0 && !ferror(stdout)) {
         return STATUS_OK;

@@ -307,14 +307,9 @@ static const struct option_spec completion_options[] = {
 static int run_completion(int argc, char **argv) {
     char problem[OPTION_PROBLEM_SIZE];
     int first;
-    switch (options_parse(completion_options, argc, argv, NULL, &first, problem)) {
-    case OPTIONS_PROBLEM:
-        return usage_error(&completion_command, "%s", problem);
-    case OPTIONS_HELP:
-        help_print_command(&completion_command);
-        return finish_stdout();
-    case OPTIONS_OK:
-        break;
+    enum options_result parsed = options_parse(completion_options, argc, argv, NULL, &first, problem);
+    if (parsed != OPTIONS_OK) {
+        return command_answer(&completion_command, parsed, problem);
     }
     if (argc - first != 1) {
         return usage_error(&completion_command, "expected the name of a shell, bash or zsh");

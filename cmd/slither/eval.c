@@ -133,14 +133,9 @@ static int run_parsed(const struct caller_options *options, char **operands, int
 static int run_guarded(int argc, char **argv, struct caller_options *options) {
     char problem[OPTION_PROBLEM_SIZE];
     int first;
-    switch (options_parse(eval_options, argc, argv, options, &first, problem)) {
-    case OPTIONS_PROBLEM:
-        return usage_error(&eval_command, "%s", problem);
-    case OPTIONS_HELP:
-        help_print_command(&eval_command);
-        return finish_stdout();
-    case OPTIONS_OK:
-        break;
+    enum options_result parsed = options_parse(eval_options, argc, argv, options, &first, problem);
+    if (parsed != OPTIONS_OK) {
+        return command_answer(&eval_command, parsed, problem);
     }
     if (first >= argc) {
         return usage_error(&eval_command, "the target is missing: expected MODULE:NAME, such as 'math:sqrt'");

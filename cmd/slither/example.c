@@ -177,14 +177,9 @@ static int run(const struct command *command, int argc, char **argv) {
     struct example_options options = {0};
     char problem[OPTION_PROBLEM_SIZE];
     int first;
-    switch (options_parse(command->options, argc, argv, &options, &first, problem)) {
-    case OPTIONS_PROBLEM:
-        return usage_error(command, "%s", problem);
-    case OPTIONS_HELP:
-        help_print_command(command);
-        return finish_stdout();
-    case OPTIONS_OK:
-        break;
+    enum options_result parsed = options_parse(command->options, argc, argv, &options, &first, problem);
+    if (parsed != OPTIONS_OK) {
+        return command_answer(command, parsed, problem);
     }
     return become_runner(command, &options, argc - first, argv + first);
 }
@@ -193,14 +188,9 @@ static int run_new(int argc, char **argv) {
     struct example_options options = {0};
     char problem[OPTION_PROBLEM_SIZE], runner[PATH_MAX], interpreter[PATH_MAX];
     int first;
-    switch (options_parse(new_options_table, argc, argv, &options, &first, problem)) {
-    case OPTIONS_PROBLEM:
-        return usage_error(&new_command, "%s", problem);
-    case OPTIONS_HELP:
-        help_print_command(&new_command);
-        return finish_stdout();
-    case OPTIONS_OK:
-        break;
+    enum options_result parsed = options_parse(new_options_table, argc, argv, &options, &first, problem);
+    if (parsed != OPTIONS_OK) {
+        return command_answer(&new_command, parsed, problem);
     }
     if (argc - first != 1) {
         return usage_error(&new_command, "expected one name: slither new NAME");

@@ -50,14 +50,9 @@ static const struct option_spec help_options[] = {
 static int run_help(int argc, char **argv) {
     char problem[OPTION_PROBLEM_SIZE];
     int first;
-    switch (options_parse(help_options, argc, argv, NULL, &first, problem)) {
-    case OPTIONS_PROBLEM:
-        return usage_error(&help_command, "%s", problem);
-    case OPTIONS_HELP:
-        help_print_command(&help_command);
-        return finish_stdout();
-    case OPTIONS_OK:
-        break;
+    enum options_result parsed = options_parse(help_options, argc, argv, NULL, &first, problem);
+    if (parsed != OPTIONS_OK) {
+        return command_answer(&help_command, parsed, problem);
     }
     if (argc - first > 1) {
         return usage_error(&help_command, "one command at a time: '%.60s' is one too many", argv[first + 1]);

@@ -124,19 +124,8 @@ static int run_run(int argc, char **argv) {
         .bell = -1,
     };
     char problem[RUN_PROBLEM_SIZE];
-    int status = STATUS_OK;
-    switch (run_options_parse(&run.options, argc, argv, problem)) {
-    case OPTIONS_HELP:
-        help_print_command(&run_command);
-        status = finish_stdout();
-        break;
-    case OPTIONS_PROBLEM:
-        status = usage_error(&run_command, "%s", problem);
-        break;
-    case OPTIONS_OK:
-        status = run_file(&run, problem);
-        break;
-    }
+    enum options_result parsed = run_options_parse(&run.options, argc, argv, problem);
+    int status = parsed == OPTIONS_OK ? run_file(&run, problem) : command_answer(&run_command, parsed, problem);
     finish_run(&run);
     phases_finish(&run.phases);
     return status;

@@ -657,23 +657,14 @@ static int run_started(const struct caller_options *options) {
 
 static int run_shell(int argc, char **argv) {
     char problem[OPTION_PROBLEM_SIZE];
-    int first = argc, status = STATUS_OK;
+    int first = argc;
     struct caller_options options = CALLER_OPTIONS_INIT;
     options.timeout_ms = 0;
-    switch (options_parse(shell_options, argc, argv, &options, &first, problem)) {
-    case OPTIONS_PROBLEM:
-        status = usage_error(&shell_command, "%s", problem);
-        break;
-    case OPTIONS_HELP:
-        help_print_command(&shell_command);
-        status = finish_stdout();
-        break;
-    case OPTIONS_OK:
-        status = first < argc ? usage_error(&shell_command, "'%.60s' is one word too many; lines are typed or piped in",
-                                            argv[first])
-                              : run_started(&options);
-        break;
-    }
+    enum options_result parsed = options_parse(shell_options, argc, argv, &options, &first, problem);
+    int status = parsed != OPTIONS_OK ? command_answer(&shell_command, parsed, problem)
+                 : first < argc       ? usage_error(&shell_command,
+                                                    "'%.60s' is one word too many; lines are typed or piped in", argv[first])
+                                      : run_started(&options);
     text_list_finish(&options.python_path);
     secrets_finish();
     return status;

@@ -166,14 +166,9 @@ static int run_store(int argc, char **argv) {
     char problem[OPTION_PROBLEM_SIZE];
     int first;
     struct store_options options = {.kind = -1, .format = -1};
-    switch (options_parse(store_options_table, argc, argv, &options, &first, problem)) {
-    case OPTIONS_PROBLEM:
-        return usage_error(&store_command, "%s", problem);
-    case OPTIONS_HELP:
-        help_print_command(&store_command);
-        return finish_stdout();
-    case OPTIONS_OK:
-        break;
+    enum options_result parsed = options_parse(store_options_table, argc, argv, &options, &first, problem);
+    if (parsed != OPTIONS_OK) {
+        return command_answer(&store_command, parsed, problem);
     }
     if (first >= argc) {
         return usage_error(&store_command,

@@ -142,6 +142,16 @@ static void a_trial_that_is_answered_closes_it(void **unused) {
     close_runtime(runtime);
 }
 
+/* A pool whose worker died and failed to start twice: its circuit is open, and the next start goes well. */
+static struct sl_pool *open_broken(struct sl_runtime *runtime) {
+    struct sl_pool_options options = troubled(2);
+    options.start_failure_max = 2;
+    struct sl_pool *pool = open_pool(runtime, &options);
+    lose(pool, 0);
+    await_circuit(pool, SL_CIRCUIT_OPEN, 1);
+    return pool;
+}
+
 /* Waits until the pool's circuit lets one caller in. */
 static struct sl__lease *get_trial(struct sl_pool *pool, struct seeker *seeker) {
     struct sl__lease *lease = NULL;
@@ -156,13 +166,9 @@ static struct sl__lease *get_trial(struct sl_pool *pool, struct seeker *seeker) 
 static void a_trial_that_dies_opens_it_again(void **unused) {
     (void)unused;
     struct sl_runtime *runtime = open_runtime();
-    struct sl_pool_options options = troubled(2);
-    options.start_failure_max = 2;
-    struct sl_pool *pool = open_pool(runtime, &options);
+    struct sl_pool *pool = open_broken(runtime);
     struct seeker seeker;
     seeker_init(&seeker);
-    lose(pool, 0);
-    await_circuit(pool, SL_CIRCUIT_OPEN, 1);
     struct sl__lease *lease = get_trial(pool, &seeker);
     assert_true(lease->trial);
     sl__pool_kill(pool, lease, SL_E_WORKER_TIMEOUT, "too slow", false);
@@ -184,13 +190,9 @@ static void a_trial_that_dies_opens_it_again(void **unused) {
 static void a_trial_that_is_cancelled_or_unused_decides_nothing(void **unused) {
     (void)unused;
     struct sl_runtime *runtime = open_runtime();
-    struct sl_pool_options options = troubled(2);
-    options.start_failure_max = 2;
-    struct sl_pool *pool = open_pool(runtime, &options);
+    struct sl_pool *pool = open_broken(runtime);
     struct seeker seeker;
     seeker_init(&seeker);
-    lose(pool, 0);
-    await_circuit(pool, SL_CIRCUIT_OPEN, 1);
     struct sl__lease *lease = get_trial(pool, &seeker);
     sl__pool_release(pool, lease, 0);
     assert_int_equal(stats_of(pool).circuit, SL_CIRCUIT_HALF_OPEN);
@@ -211,11 +213,7 @@ static void a_trial_that_is_cancelled_or_unused_decides_nothing(void **unused) {
 static void an_idle_worker_that_dies_while_invited_opens_it_again(void **unused) {
     (void)unused;
     struct sl_runtime *runtime = open_runtime();
-    struct sl_pool_options options = troubled(2);
-    options.start_failure_max = 2;
-    struct sl_pool *pool = open_pool(runtime, &options);
-    lose(pool, 0);
-    await_circuit(pool, SL_CIRCUIT_OPEN, 1);
+    struct sl_pool *pool = open_broken(runtime);
     await_ready(pool, 1);
     assert_int_equal(stats_of(pool).circuit, SL_CIRCUIT_HALF_OPEN);
     lose(pool, 0);

@@ -107,6 +107,13 @@ class CommandTest(unittest.TestCase):
         out, err = process.communicate(timeout=LIMIT_S)
         return Result(process.returncode, out or b"", err or b"")
 
+    def wait_for(self, process: subprocess.Popen, text: str) -> str:
+        """Reads standard error up to a line with the text."""
+        for line in process.stderr:
+            if text in line.decode():
+                return line.decode()
+        self.fail(f"{text!r} was never said")
+
     def fifo(self, name: str) -> str:
         os.mkfifo(self.folder / name)
         return self.path(name)

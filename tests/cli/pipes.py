@@ -38,10 +38,3 @@ class PipeTest(harness.CommandTest):
 
     def start_pipe(self, *arguments: str, **options) -> subprocess.Popen:
         return self.start("run", *arguments, **options)
-
-    def wait_for(self, process: subprocess.Popen, text: str) -> str:
-        """Reads standard error up to a line with the text."""
-        for line in process.stderr:
-            if text in line.decode():
-                return line.decode()
-        self.fail(f"{text!r} was never said")

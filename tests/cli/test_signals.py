@@ -38,13 +38,6 @@ class Signals(harness.CommandTest):
         self.assertTrue(select.select([handle], [], [], harness.LIMIT_S)[0], "the worker is still there")
         os.close(handle)
 
-    def wait_for(self, process: subprocess.Popen, text: str):
-        """Reads standard error up to a line with the text."""
-        for line in process.stderr:
-            if text in line.decode():
-                return
-        self.fail(f"{text!r} was never said")
-
     def test_first_signal_finishes_what_is_in_flight(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with self.subTest(number.name):
