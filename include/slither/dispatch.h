@@ -270,6 +270,7 @@ struct sl_dispatch_options {
     struct sl_value context;
     /** results that cannot travel become refs of the session, leaf by leaf, instead of not_serializable; default false */
     bool refs;
+    uint64_t span; /**< that its batches are a part of, for handlers of events (telemetry.h); default 0: none */
 };
 
 #define SL_CONTEXT_MAX 4096 /**< encoded bytes of a run's context */
@@ -279,7 +280,7 @@ struct sl_dispatch_options {
         sizeof(struct sl_dispatch_options), NULL, SL_CALL_BATCH, {NULL, NULL, NULL}, 64, 1000, 0, 8,                 \
             (uint64_t)256 << 20, 16, 1024, SL_ORDERING_PRESERVE, {SL_ON_ERROR_DEFAULT, 0, 0, 0, 0.0, 0, NULL, NULL}, \
             30000, 0, 0, 64, NULL, NULL, NULL, 100, NULL, SL_SNAPSHOT_NONE, NULL, SL_AFFINITY_DEFAULT, {NULL, 0},    \
-            false                                                                                                    \
+            false, 0                                                                                                 \
     }
 
 /** One failure in a report: of one batch, or of one item. */

@@ -15,6 +15,8 @@
 
 SL_BEGIN_DECLS
 
+struct sl_runtime;
+
 /**
  * One batch that an executor was given. Ends with exactly one call of sl_task_complete() or sl_task_fail(), from any
  * thread.
@@ -50,10 +52,12 @@ struct sl_executor_options {
      */
     void (*cancel)(void *context, struct sl_task *task);
     void *context;
+    /** whose handlers (telemetry.h) are told of its batches; NULL: nobody is. Must live as long */
+    struct sl_runtime *runtime;
 };
 
 #define SL_EXECUTOR_OPTIONS_INIT \
-    { sizeof(struct sl_executor_options), "executor", 1, NULL, NULL, NULL }
+    { sizeof(struct sl_executor_options), "executor", 1, NULL, NULL, NULL, NULL }
 
 struct sl_executor;
 SL_API SL_MUST_CHECK enum sl_code sl_executor_create(const struct sl_executor_options *options,

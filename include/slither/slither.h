@@ -35,6 +35,7 @@
 #include <slither/runtime.h>
 #include <slither/session.h>
 #include <slither/store.h>
+#include <slither/telemetry.h>
 #include <slither/value.h>
 #include <slither/version.h>
 #include <slither/view.h>

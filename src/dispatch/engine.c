@@ -12,6 +12,7 @@
 #include "base/assert.h"
 #include "base/error.h"
 #include "base/macros.h"
+#include "pool/guest.h"
 #include "run.h"
 #include "sys/clock.h"
 #include "sys/entropy.h"
@@ -187,6 +188,11 @@ static void free_head(struct sl__run *run) {
     run->head = NULL;
 }
 
+static const struct sl__telemetry *telemetry_of(const struct sl__run *run) {
+    const struct sl_runtime *runtime = run->pool != NULL ? sl__pool_runtime(run->pool) : run->executor->options.runtime;
+    return runtime != NULL ? &runtime->telemetry : &sl__telemetry_none;
+}
+
 enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struct sl_dispatch_options *options,
                           struct sl_source source, bool is_stream, struct sl_report *report, struct sl_error *error) {
     memset(run, 0, sizeof *run);
@@ -226,6 +232,7 @@ enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struc
     sl__bell_init(&run->own_bell);
     run->bell = run->options.control != NULL ? &run->options.control->bell : &run->own_bell;
     run->waiter.bell = run->bell;
+    run->telemetry = telemetry_of(run);
     if (pool != NULL) {
         code = sl__session_begin(&run->use, pool, run->options.session, run->options.affinity, run->bell, error);
     }

@@ -34,6 +34,7 @@
 #include "pool/lease.h"
 #include "pool/visit.h"
 #include "session/session.h"
+#include "telemetry/telemetry.h"
 
 #define SL__RUN_RETRY_ATTEMPTS 3
 #define SL__RUN_BACKOFF_MS 100
@@ -89,6 +90,11 @@ struct sl__batch {
     uint64_t sent_ns;
     uint64_t lane_sequence;
     uint64_t lane_size; /* filling in a lane: bytes of the open payload */
+    struct {
+        struct sl__span span;        /* open while it flies, where somebody listens */
+        uint32_t worker, generation; /* where; SL__ANY_WORKER: in an executor */
+        uint32_t attempt;            /* of its first item */
+    } told;
     struct sl__blob *blob;
     struct sl_error *error; /* why all of its items failed or were cancelled; owned */
 };
@@ -178,6 +184,7 @@ struct sl__pending { /* an outcome that waits for its turn: ring indexed by sequ
 
 struct sl__run {
     struct sl_pool *pool; /* NULL: executor */
+    const struct sl__telemetry *telemetry;
     struct sl_executor *executor;
     struct sl_dispatch_options options;
     struct sl_source source;
@@ -282,6 +289,14 @@ bool sl__batch_copy_entry(struct sl__batch *to, const struct sl__batch *from, ui
 /* Makes `data` a copy of the items that lie at `base`. */
 bool sl__batch_spill(struct sl__batch *batch, const uint8_t *base);
 void sl__batch_set_error(struct sl__batch *batch, const struct sl_error *error);
+
+/* events.c: what handlers of the runtime's events are told of a batch. */
+/* It flies now. `lease`: where; NULL: in the executor. Only where somebody listens. */
+void sl__batch_tell_start(struct sl__run *run, struct sl__batch *batch, const struct sl__lease *lease);
+/* Its results are settled, and still there. Only when it was told that it flies, as the next. */
+void sl__batch_tell_stop(struct sl__run *run, struct sl__batch *batch);
+/* It does not fly any more; `outcome`: "failed", "requeued", "cancelled". */
+void sl__batch_tell_exception(struct sl__run *run, struct sl__batch *batch, enum sl_code code, const char *outcome);
 
 /* intake.c */
 /* Pulls and places items until nothing more can be taken now. True: it stopped before that, for others to have their turn. */

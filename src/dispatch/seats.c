@@ -273,6 +273,9 @@ enum sl_code sl__seat_commit(struct sl__run *run, struct sl__seat *seat, struct 
     seat->flying[seat->count++] = batch;
     run->flying_count++;
     run->report->in_flight_peak = SL_MAX(run->report->in_flight_peak, run->flying_count);
+    if (sl__telemetry_wants(run->telemetry, SL__TELEMETRY_DISPATCH_BATCH_START)) {
+        sl__batch_tell_start(run, batch, seat->lease);
+    }
     return SL_OK;
 }
 

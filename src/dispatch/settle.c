@@ -90,6 +90,9 @@ static void finish(struct sl__run *run, struct sl__batch *batch) {
 }
 
 void sl__settle_all(struct sl__run *run, struct sl__batch *batch, enum sl_status status, const struct sl_error *error) {
+    if (sl__span_open(&batch->told.span)) {
+        sl__batch_tell_exception(run, batch, error->code, sl_status_name(status));
+    }
     sl__batch_set_error(batch, error);
     for (uint32_t i = 0; i < batch->count; i++) {
         batch->entries[i].status = (uint8_t)status;
@@ -200,6 +203,9 @@ void sl__settle_requeue(struct sl__run *run, struct sl__batch *batch, const stru
         sl__settle_all(run, batch, SL_STATUS_CANCELLED, &run->end_error);
         return;
     }
+    if (sl__span_open(&batch->told.span)) {
+        sl__batch_tell_exception(run, batch, death->code, "requeued");
+    }
     hold_again(run, batch, base, 0, &run->report->requeue_count);
 }
 
@@ -207,6 +213,9 @@ void sl__settle_failure(struct sl__run *run, struct sl__batch *batch, const stru
                         uint64_t now) {
     uint32_t attempts = counted_attempts(run, batch);
     run->report->batch_failed_count++;
+    if (sl__span_open(&batch->told.span)) {
+        sl__batch_tell_exception(run, batch, error->code, "failed");
+    }
     if (retries(run, error->code, attempts)) {
         sl__report_add_error(run, batch, error, false);
         hold_again(run, batch, base, now + backoff_ns(run, attempts), &run->report->retry_count);
@@ -401,6 +410,9 @@ void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, struct sl__b
             run->report->retry_count++;
             wait_again(run, again, now + backoff_ns(run, again->entries[0].attempts));
         }
+    }
+    if (sl__span_open(&batch->told.span)) {
+        sl__batch_tell_stop(run, batch);
     }
     finish(run, batch);
 }

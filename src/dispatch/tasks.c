@@ -221,8 +221,11 @@ enum sl_code sl__task_send(struct sl__run *run, struct sl__batch *batch, struct 
     run->flying_count++;
     run->report->in_flight_peak = SL_MAX(run->report->in_flight_peak, run->flying_count);
     enum sl_code code = executor->options.submit(executor->options.context, task, error);
-    if (code == SL_OK) {
-        return SL_OK; /* it may have ended already: the box must not be touched here */
+    if (code == SL_OK) { /* it may have ended already: the box must not be touched here */
+        if (sl__telemetry_wants(run->telemetry, SL__TELEMETRY_DISPATCH_BATCH_START)) {
+            sl__batch_tell_start(run, batch, NULL);
+        }
+        return SL_OK;
     }
     pthread_mutex_lock(&executor->lock);
     sl__list_remove(&run->boxes, &box->link);

@@ -67,6 +67,10 @@ enum sl_code sl_runtime_create(const struct sl_runtime_options *given, struct sl
         code = sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for the lock of the log");
         goto no_log;
     }
+    if (!sl__telemetry_init(&runtime->telemetry)) {
+        code = sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for the events of a runtime");
+        goto no_telemetry;
+    }
     pthread_mutex_init(&runtime->lock, NULL);
     pthread_mutex_init(&runtime->directory_lock, NULL);
     code = sl__loop_create(&runtime->loop, error);
@@ -79,6 +83,8 @@ enum sl_code sl_runtime_create(const struct sl_runtime_options *given, struct sl
 no_loop:
     pthread_mutex_destroy(&runtime->directory_lock);
     pthread_mutex_destroy(&runtime->lock);
+    sl__telemetry_finish(&runtime->telemetry);
+no_telemetry:
     sl__log_finish(&runtime->log);
 no_log:
     free(runtime->package_path);
@@ -115,9 +121,28 @@ void sl_runtime_destroy(struct sl_runtime *runtime) {
     sl__directory_destroy(&runtime->log, runtime->directory);
     pthread_mutex_destroy(&runtime->directory_lock);
     pthread_mutex_destroy(&runtime->lock);
+    sl__telemetry_finish(&runtime->telemetry);
     sl__log_finish(&runtime->log);
     free(runtime->package_path);
     free(runtime);
+}
+
+enum sl_code sl_telemetry_attach(struct sl_runtime *runtime, const char *prefix, sl_event_fn *function, void *context,
+                                 struct sl_telemetry_handler **handler, struct sl_error *error) {
+    if (runtime == NULL || prefix == NULL || function == NULL || handler == NULL) {
+        return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_telemetry_attach: `%s` is NULL",
+                            runtime == NULL    ? "runtime"
+                            : prefix == NULL   ? "prefix"
+                            : function == NULL ? "function"
+                                               : "handler");
+    }
+    *handler = NULL;
+    if (sl__runtime_foreign(runtime)) {
+        return sl_error_set(
+            error, SL_E_UNSUPPORTED,
+            "sl_telemetry_attach: the runtime was made before this process was forked; nothing happens in it here");
+    }
+    return sl__telemetry_attach(&runtime->telemetry, prefix, function, context, handler, error);
 }
 
 bool sl__runtime_foreign(const struct sl_runtime *runtime) {

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "base/utf8.h"
+#include "events.h"
 #include "pool.h"
 #include "sys/clock.h"
 #include "sys/entropy.h"
@@ -182,6 +183,7 @@ static void cool_down(struct sl_pool *pool, uint64_t cooled_ns) {
     }
     LOG(pool, SL_LOG_ERROR, "circuit open: %s; the next attempt is made in %llu ms; the last death: %s",
         pool->breaker.why, (unsigned long long)left_ms, pool->failure.message);
+    sl__pool_tell_circuit_opened(pool, left_ms);
 }
 
 /* One that is on its way, or else one that was given up, or one where there is none yet. */
@@ -225,6 +227,7 @@ static void warm_again(struct sl_pool *pool) {
 
 static void start_trial(struct sl_pool *pool, struct sl__occupant *occupant) {
     LOG(pool, SL_LOG_INFO, "circuit half-open: worker %u is started for a trial", occupant->place->index);
+    sl__pool_tell_circuit_half_opened(pool);
     if (occupant->start_due) {
         sl__size_adjust(pool);
         if (occupant->role == SL__ROLE_NONE) { /* there was no memory for it */
@@ -245,6 +248,7 @@ static void start_trial(struct sl_pool *pool, struct sl__occupant *occupant) {
 static void start_all(struct sl_pool *pool) {
     sl__timer_cancel(pool->breaker.timer);
     LOG(pool, SL_LOG_INFO, "circuit closed: a trial has succeeded; all workers are started again");
+    sl__pool_tell_circuit_closed(pool);
     for (uint32_t i = 0; i < pool->place_count; i++) {
         struct sl__occupant *occupant = pool->places[i]->current;
         if (occupant != NULL && occupant->worker != NULL) {

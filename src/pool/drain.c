@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "events.h"
 #include "pool.h"
 #include "pool/visit.h"
 #include "sys/clock.h"
@@ -176,13 +177,16 @@ enum sl_code sl_pool_drain(struct sl_pool *pool, uint32_t timeout_ms, struct sl_
     pthread_mutex_lock(&pool->lock);
     uint64_t killed_before = pool->drain.killed_count;
     shut(pool, timeout_ms);
-    if (is_inside(pool)) {
-        pthread_mutex_unlock(&pool->lock);
+    bool inside = is_inside(pool);
+    pool->drain.references += inside ? 0 : 1;
+    pthread_mutex_unlock(&pool->lock);
+    sl__pool_tell_draining(pool, timeout_ms);
+    if (inside) {
         return sl_error_set(error, SL_E_AGAIN,
                             "pool %s is being drained; its callback cannot wait for that, since it is waited for",
                             pool->name);
     }
-    pool->drain.references++;
+    pthread_mutex_lock(&pool->lock);
     while (!is_empty(pool)) {
         pthread_cond_wait(&pool->changed, &pool->lock);
     }

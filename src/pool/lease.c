@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "base/utf8.h"
+#include "events.h"
 #include "pool.h"
 
 static struct sl__incarnation *incarnation_of(struct sl__lease *lease) {
@@ -141,7 +142,11 @@ enum sl_code sl__pool_acquire(struct sl_pool *pool, struct sl__waiter *waiter, u
     if (code == SL_E_AGAIN) {
         sl__size_wish(pool, worker);
     }
+    uint32_t waiting = pool->allot.waiter_count;
     pthread_mutex_unlock(&pool->lock);
+    if (code == SL_E_POOL_EXHAUSTED) {
+        sl__pool_tell_exhausted(pool, waiting);
+    }
     return code;
 }
 

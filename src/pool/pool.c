@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "events.h"
 #include "sys/clock.h"
 #include "sys/processors.h"
 
@@ -156,6 +157,7 @@ static void start_workers(void *context) {
         .memory_max_bytes = start->options->memory_max_bytes,
         .cgroup = pool->cgroup,
         .upcalls = start->upcalls,
+        .telemetry = &pool->runtime->telemetry,
         .caller = pool,
         .lane =
             {
@@ -333,6 +335,9 @@ void sl__pool_stop_workers(struct sl_pool *pool) {
         pthread_mutex_unlock(&pool->lock);
     }
     sl__loop_call(pool->runtime->loop, destroy_workers, pool);
+    if (pool->opened) {
+        sl__pool_tell_stopped(pool);
+    }
     sl__runtime_part(pool->runtime, &pool->tenant, pool->worker_max);
 }
 
@@ -346,6 +351,7 @@ static enum sl_code await_start(struct sl_pool *pool, struct sl_error *error) {
     enum sl_code code = pool->failure.code;
     if (code == SL_OK) {
         pool->phase = SL__POOL_OPEN;
+        pool->opened = true;
         sl__size_look(pool);
     } else {
         sl_error_copy(error, &pool->failure);
@@ -369,6 +375,7 @@ enum sl_code sl_pool_create(struct sl_runtime *runtime, const struct sl_pool_opt
     struct sl_pool_options options;
     struct sl_pool *pool = NULL;
     enum sl_code code = take_options(given, &options, error);
+    uint64_t begin_ns = sl__clock_now_ns();
     if (code == SL_OK) {
         code = allocate_pool(runtime, &options, &pool, error);
     }
@@ -385,6 +392,7 @@ enum sl_code sl_pool_create(struct sl_runtime *runtime, const struct sl_pool_opt
         code = sl__runtime_join(runtime, &pool->tenant, pool->worker_max, error);
     }
     if (code != SL_OK) {
+        sl__pool_tell_start_failed(pool, begin_ns, code);
         sl__pool_free(pool);
         return code;
     }
@@ -395,9 +403,11 @@ enum sl_code sl_pool_create(struct sl_runtime *runtime, const struct sl_pool_opt
     }
     code = start.code == SL_OK ? await_start(pool, error) : start.code;
     if (code != SL_OK) {
+        sl__pool_tell_start_failed(pool, begin_ns, code);
         sl__pool_end(pool);
         return code;
     }
+    sl__pool_tell_started(pool, begin_ns);
     *out = pool;
     return SL_OK;
 }

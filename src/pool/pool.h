@@ -126,6 +126,7 @@ struct sl_pool {
     pthread_mutex_t lock;   /* guards what follows */
     pthread_cond_t changed; /* for creation and destruction */
     enum sl__pool_phase phase;
+    bool opened;                  /* it was there: its maker's thread, and who ends it */
     struct sl__place **places;    /* SL__PLACE_MAX pointers, of which the first place_count are set */
     _Atomic uint32_t place_count; /* only grows, under the lock */
     uint32_t worker_min;

@@ -14,6 +14,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "events.h"
 #include "pool.h"
 #include "sys/clock.h"
 #include "sys/entropy.h"
@@ -487,6 +488,9 @@ static enum sl_code resize(struct sl_pool *pool, uint32_t worker_min, uint32_t w
         sl__runtime_give_lanes(pool->runtime, worker_max - before);
     } else if (!closing && worker_max < before) {
         sl__runtime_give_lanes(pool->runtime, before - worker_max);
+    }
+    if (!closing) {
+        sl__pool_tell_resized(pool, worker_min, worker_max);
     }
     return closing ? sl_error_set(error, SL_E_CLOSED, "pool %s is being drained or destroyed", pool->name) : SL_OK;
 }

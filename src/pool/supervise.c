@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "events.h"
 #include "pool.h"
 #include "store/store.h"
 #include "sys/clock.h"
@@ -69,7 +70,12 @@ static void worker_ready(void *context, uint32_t worker, const struct sl__life *
         pool->started_count++;
         pthread_cond_broadcast(&pool->changed);
     }
+    enum sl__recycle_reason reason = SL__RECYCLE_NOT;
+    uint32_t recycled = 0;
     if (occupant->role == SL__ROLE_SUCCESSOR) {
+        const struct sl__incarnation *before = sl__place_incarnation(place);
+        reason = before != NULL ? before->due : SL__RECYCLE_NOT;
+        recycled = before != NULL ? before->lease.generation : 0;
         take_over(occupant);
     }
     if (place->extra) {
@@ -82,6 +88,9 @@ static void worker_ready(void *context, uint32_t worker, const struct sl__life *
     sl__allot_ring(&pool->allot);
     sl__size_look(pool);
     pthread_mutex_unlock(&pool->lock);
+    if (reason != SL__RECYCLE_NOT) {
+        sl__pool_tell_recycled(pool, worker, recycled, reason);
+    }
 }
 
 static void worker_reaping(void *context, uint32_t worker, const char *doing, struct sl_error *reason,
@@ -313,6 +322,9 @@ void sl__pool_template_ready(void *context, bool ready, bool forks) {
     pool->stats.template_ready = ready && forks;
     pool->stats.template_start_count += ready ? 1 : 0;
     pthread_mutex_unlock(&pool->lock);
+    if (ready) {
+        sl__pool_tell_template_ready(pool, forks);
+    }
 }
 
 void sl__pool_template_stopped(void *context) {

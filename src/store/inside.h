@@ -81,6 +81,7 @@ struct sl_store {
     struct sl__reader own_reader;
     struct sl_runtime *runtime; /* or NULL */
     struct sl__log *log;        /* or NULL */
+    const struct sl__telemetry *telemetry;
     struct sl__tenant tenant;
     struct sl_view *view; /* by which workers ask it to write; NULL without a runtime */
     char *name;
@@ -214,6 +215,20 @@ struct sl_watch {
 /* The next change that is there already. again: none. */
 enum sl_code sl__watch_take(struct sl_watch *watch, struct sl_change *change, struct sl_error *error) SL_MUST_CHECK;
 void sl__watch_free(struct sl_watch *watch);
+
+/* ---- events.c: what handlers of the runtime's events are told; without the lock ----------------------------------- */
+
+struct sl__write_told {
+    bool wanted;
+    uint64_t version, change_count, expired_count, evicted_count;
+    bool change_overflow; /* there were more than could be kept */
+};
+/* Before the commit, which empties the transaction. */
+void sl__store_note_write(const struct sl_transaction *transaction, struct sl__write_told *told);
+void sl__store_tell_write(const struct sl_store *store, const struct sl__write_told *told);
+void sl__reload_tell_start(const struct sl_table *table, struct sl__span *span);
+/* Only when the span is open. `code` SL_OK: the new rows are there. */
+void sl__reload_tell_end(const struct sl_table *table, struct sl__span *span, enum sl_code code, uint64_t row_count);
 
 /* ---- service.c -------------------------------------------------------------------------------------------------- */
 

@@ -38,6 +38,7 @@ struct sl_reload {
         size_t count;
         size_t capacity;
     } bytes;
+    struct sl__span span;
     enum sl_code broken; /* rows could not be written: it can only be aborted */
     struct sl_error error;
     bool unordered;                       /* the rows that wait are not in the order of their keys */
@@ -133,6 +134,9 @@ enum sl_code sl_reload_begin(struct sl_table *table, struct sl_reload **out, str
         leave(reload); /* the commit may have failed after it was entered */
         forget(reload);
         return code;
+    }
+    if (sl__telemetry_wants(table->store->telemetry, SL__TELEMETRY_STORE_RELOAD_START)) {
+        sl__reload_tell_start(table, &reload->span);
     }
     *out = reload;
     return SL_OK;
@@ -361,6 +365,9 @@ enum sl_code sl_reload_commit(struct sl_reload *reload, uint64_t *row_count, str
         *row_count = reload->shadow.committed.row_count;
     }
     leave(reload);
+    if (sl__span_open(&reload->span)) {
+        sl__reload_tell_end(reload->table, &reload->span, code, reload->shadow.committed.row_count);
+    }
     forget(reload);
     sl__service_purge(store); /* the old rows, or the new ones */
     return code;
@@ -372,6 +379,10 @@ void sl_reload_abort(struct sl_reload *reload) {
     }
     struct sl_store *store = reload->table->store;
     leave(reload);
+    if (sl__span_open(&reload->span)) {
+        enum sl_code code = reload->broken != SL_OK ? reload->broken : SL_E_CANCELLED;
+        sl__reload_tell_end(reload->table, &reload->span, code, 0);
+    }
     forget(reload);
     sl__service_purge(store);
 }

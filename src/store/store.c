@@ -356,6 +356,7 @@ enum sl_code sl_store_create(struct sl_runtime *runtime, const struct sl_store_o
     }
     store->runtime = runtime;
     store->log = runtime != NULL ? &runtime->log : NULL;
+    store->telemetry = runtime != NULL ? &runtime->telemetry : &sl__telemetry_none;
     store->read_only = options.read_only;
     store->in_memory = options.path == NULL;
     store->sync = options.sync;

@@ -219,6 +219,10 @@ static enum sl_code finish(struct sl_transaction *transaction, bool *map_full, s
         sl_transaction_abort(transaction);
         return code;
     }
+    struct sl__write_told told = {.wanted = sl__telemetry_wants(store->telemetry, SL__TELEMETRY_STORE_WRITE)};
+    if (told.wanted) {
+        sl__store_note_write(transaction, &told);
+    }
     code = commit(transaction, error); /* LMDB has ended the transaction, whatever came of it */
     *map_full = transaction->map_full;
     let_go(transaction, code == SL_OK);
@@ -226,6 +230,9 @@ static enum sl_code finish(struct sl_transaction *transaction, bool *map_full, s
     give_lock(store);
     if (code == SL_OK) {
         sl__service_notice(store);
+    }
+    if (told.wanted && code == SL_OK) {
+        sl__store_tell_write(store, &told);
     }
     return code;
 }

@@ -224,6 +224,41 @@ static bool end(struct sl__upcalls *home, struct sl__call *call, bool failed) {
     return wanted;
 }
 
+/* ---- what handlers of the runtime's events are told, without the lock -------------------------------------------------- */
+
+/* clang-format off */
+#define OF_VIEW(call) \
+    SL__TEXT("view", (call)->view->options.name), \
+    SL__TEXT("pool", (call)->port->pool), \
+    SL__UINT("worker", (call)->port->config.worker), \
+    SL__UINT("generation", (call)->port->config.generation), \
+    SL__UINT("session", (call)->in.session)
+/* clang-format on */
+
+static void tell_start(const struct sl__telemetry *telemetry, const struct sl__call *call, struct sl__span *span) {
+    uint32_t count = 0;
+    bool many = call->in.mode == SL__CALL_MANY && sl_value_count(call->in.keys, &count) == SL_OK;
+    const struct sl_event_field fields[] = {OF_VIEW(call), SL__UINT("depth", call->frame.depth),
+                                            SL__UINT("keys", count)};
+    sl__span_begin(span, telemetry, SL__TELEMETRY_BRIDGE_VIEW_START, 0, call->began_ns, fields,
+                   SL_COUNT_OF(fields) - (many ? 0 : 1));
+}
+
+static void tell_end(struct sl__upcalls *home, const struct sl__call *call, struct sl__span *span, enum sl_code code,
+                     size_t size) {
+    pthread_mutex_lock(&home->lock);
+    bool wanted = !call->answered && !call->port->closed;
+    pthread_mutex_unlock(&home->lock);
+    const struct sl_event_field stop[] = {OF_VIEW(call), SL__UINT("bytes", size), SL__BOOL("wanted", wanted)};
+    const struct sl_event_field exception[] = {OF_VIEW(call), SL__CODE("code", code), SL__BOOL("wanted", wanted)};
+    const struct sl__telemetry *telemetry = &home->runtime->telemetry;
+    if (code == SL_OK) {
+        sl__span_end(span, telemetry, SL__TELEMETRY_BRIDGE_VIEW_STOP, stop, SL_COUNT_OF(stop));
+    } else {
+        sl__span_end(span, telemetry, SL__TELEMETRY_BRIDGE_VIEW_EXCEPTION, exception, SL_COUNT_OF(exception));
+    }
+}
+
 /*
  * With the lock held, which it lets go meanwhile; the call has begun, and is gone afterwards. Returns the next one that has begun, or NULL: the
  * thread is a listener again then. That is said before the reply is sent: its receiver may call again at once, and would find one listener
@@ -235,7 +270,15 @@ static struct sl__call *run(struct sl__server *server, struct sl__call *call) {
     struct sl_value value = {0};
     sl__error_init(&error);
     pthread_mutex_unlock(&home->lock);
+    const struct sl__telemetry *telemetry = &home->runtime->telemetry;
+    struct sl__span span = {0};
+    if (sl__telemetry_wants(telemetry, SL__TELEMETRY_BRIDGE_VIEW_START)) {
+        tell_start(telemetry, call, &span);
+    }
     enum sl_code code = run_view(server, call, &value, &error);
+    if (sl__span_open(&span)) {
+        tell_end(home, call, &span, code, value.size);
+    }
 
     pthread_mutex_lock(&home->lock);
     bool wanted = end(home, call, code != SL_OK);

@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "engine.h"
+#include "events.h"
 #include "lane/handshake.h"
 #include "sys/clock.h"
 #include "sys/descriptor.h"
@@ -421,6 +422,7 @@ static enum sl__worker_event do_greet(struct sl__worker *worker) {
     sl__timer_set(worker->timer, worker->config.start_timeout_ms);
     LOG(worker, SL_LOG_DEBUG, "%s %s, pid %ld", worker->who, worker->forked ? "forked" : "started",
         (long)worker->child.pid);
+    sl__worker_tell_started(worker);
     return SL__EVENT_NONE;
 }
 
@@ -446,6 +448,7 @@ static enum sl__worker_event do_announce(struct sl__worker *worker) {
     worker->lane = NULL;
     LOG(worker, SL_LOG_DEBUG, "%s ready after %" PRIu64 " ms", worker->who,
         (worker->ready_ns - worker->spawned_ns) / NS_PER_MS);
+    sl__worker_tell_ready(worker);
     worker->config.owner->ready(worker->config.context, worker->config.index, &life);
     return SL__EVENT_NONE;
 }
@@ -536,10 +539,14 @@ static enum sl__worker_event ask_owner(struct sl__worker *worker, struct sl__dea
     death->generation = worker->generation;
     death->was_ready = worker->was_ready;
     death->alive_ns = worker->was_ready ? sl__clock_now_ns() - worker->ready_ns : 0;
+    sl__worker_tell_end(worker, death);
     worker->delay_ms = worker->config.owner->gone(worker->config.context, worker->config.index, death);
     sl_error_finish(&death->error);
     if (worker->delay_ms == SL__NO_RESTART) {
         return SL__EVENT_GIVE_UP;
+    }
+    if (!death->wanted) {
+        sl__worker_tell_restarting(worker);
     }
     return worker->delay_ms == 0 ? SL__EVENT_RETRY : SL__EVENT_RETRY_LATER;
 }
@@ -669,7 +676,15 @@ static void handle(struct sl__worker *worker, enum sl__worker_event event) {
         enum sl__worker_state before = worker->state;
         struct sl__worker_answer answer = sl__worker_answer(before, event);
         worker->state = answer.next;
+        bool moves = answer.next != before, begins = answer.action == SL__ACTION_SPAWN;
+        enum sl__worker_event cause = event;
+        if (moves && !begins) {
+            sl__worker_tell_state(worker, before, answer.next, cause);
+        }
         event = run(worker, answer.action, before, event);
+        if (moves && begins) { /* of the life that begins: its number is known by now */
+            sl__worker_tell_state(worker, before, answer.next, cause);
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "lane/buffer.h"
 #include "loop/loop.h"
+#include "telemetry/telemetry.h"
 
 /* Something that a runtime has to take down before itself: embedded in a pool. The rooms above are not known here. */
 struct sl__tenant {
@@ -32,6 +33,7 @@ struct sl__annex {
 struct sl_runtime {
     struct sl__loop *loop;
     struct sl__log log;
+    struct sl__telemetry telemetry;
     struct sl__buffer_home buffers;
     char *package_path; /* the option, or NULL */
     uint32_t lane_max;

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "lane/lane.h"
 #include "loop/loop.h"
+#include "telemetry/telemetry.h"
 #include "upcall/upcall.h"
 #include "worker/spec.h"
 #include "worker/state.h"
@@ -98,6 +99,7 @@ struct sl__worker_config {
     struct sl__upcalls *upcalls;               /* NULL: it can call no views */
     const void *caller;                        /* of the views that it calls: the pool; only compared */
     struct sl__template *template; /* starts it, and is its parent; NULL: this process does, as it starts a template */
+    const struct sl__telemetry *telemetry; /* NULL: nobody is told */
     sl__template_hear_fn *hear; /* it is the template: without a lane, and with more to say than a worker; else NULL */
 };
 

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+import os
+
+import slither
+
+
+def same(items):
+    return items
+
+
+def marked(items):
+    """Each tenth is skipped, and each 25th goes another way."""
+    return [slither.route("aside", i) if i % 25 == 1 else slither.skip("tenth") if i % 10 == 0 else i for i in items]
+
+
+def falls(items):
+    """The batch that has 13 in it fails."""
+    if 13 in items:
+        raise ValueError("13")
+    return items
+
+
+def dies(items):
+    """The worker that gets 13 is gone."""
+    if 13 in items:
+        os._exit(7)
+    return items
+
+
+def looks_up(items):
+    return [slither.view("double", i) for i in items]
+
+
+def stateful(items):
+    slither.session()["seen"] = True
+    return items
+
+
+def progress(steps, token):
+    for i in range(steps):
+        slither.progress(i + 1, steps, "step %d api_key=%s" % (i + 1, token))
+    return steps
+
+
+def fail():
+    raise ValueError("seven is no colour")
