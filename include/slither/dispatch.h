@@ -271,6 +271,8 @@ struct sl_dispatch_options {
     /** results that cannot travel become refs of the session, leaf by leaf, instead of not_serializable; default false */
     bool refs;
     uint64_t span; /**< that its batches are a part of, for handlers of events (telemetry.h); default 0: none */
+    const char *
+        label; /**< what they are told instead of `function`; default NULL: nothing else. Borrowed while the run lasts */
 };
 
 #define SL_CONTEXT_MAX 4096 /**< encoded bytes of a run's context */
@@ -280,7 +282,7 @@ struct sl_dispatch_options {
         sizeof(struct sl_dispatch_options), NULL, SL_CALL_BATCH, {NULL, NULL, NULL}, 64, 1000, 0, 8,                 \
             (uint64_t)256 << 20, 16, 1024, SL_ORDERING_PRESERVE, {SL_ON_ERROR_DEFAULT, 0, 0, 0, 0.0, 0, NULL, NULL}, \
             30000, 0, 0, 64, NULL, NULL, NULL, 100, NULL, SL_SNAPSHOT_NONE, NULL, SL_AFFINITY_DEFAULT, {NULL, 0},    \
-            false, 0                                                                                                 \
+            false, 0, NULL                                                                                           \
     }
 
 /** One failure in a report: of one batch, or of one item. */

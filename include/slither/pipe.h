@@ -269,11 +269,13 @@ struct sl_pipe_options {
     const struct sl_pipe_store
         *stores; /**< for the handlers; may be NULL; names and stores are borrowed while the run lasts */
     uint32_t store_count;
+    /** whose handlers (telemetry.h) are told of the run; NULL (default): that of the first pool; without a pool nobody is */
+    struct sl_runtime *runtime;
 };
 
 /* clang-format off */
 #define SL_PIPE_OPTIONS_INIT \
-    {sizeof(struct sl_pipe_options), NULL, 0, NULL, 0, SL_ORDERING_PRESERVE, 16384, (uint64_t)256 << 20, 0, {NULL, 0}, NULL, NULL, NULL, NULL, 0}
+    {sizeof(struct sl_pipe_options), NULL, 0, NULL, 0, SL_ORDERING_PRESERVE, 16384, (uint64_t)256 << 20, 0, {NULL, 0}, NULL, NULL, NULL, NULL, 0, NULL}
 /* clang-format on */
 
 /** What one stage did. */

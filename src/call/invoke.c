@@ -8,7 +8,10 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "base/utf8.h"
+#include "loop/runtime.h"
+#include "pool/guest.h"
 #include "session/session.h"
+#include "telemetry/telemetry.h"
 
 #define CHUNK_MAX_LIMIT 65536u
 #define BUFFER_MAX 16u
@@ -169,6 +172,65 @@ static void follow(void *context, const struct sl_report *report) {
     }
 }
 
+/* What handlers of the runtime's events are told of a call. The pool may be gone when it ends: its name is kept. */
+struct told {
+    const struct sl__telemetry *telemetry;
+    struct sl__span span;
+    uint64_t session;
+    const char *label;
+    char pool[64];
+};
+
+static void tell_start(struct told *told, const struct sl__keeper *keeper, const struct sl__invocation *invocation,
+                       const struct sl_pool *pool) {
+    told->session = sl_session_id(keeper->session);
+    told->label = invocation->label;
+    snprintf(told->pool, sizeof told->pool, "%s", sl__pool_name(pool));
+    const struct sl_event_field fields[] = {SL__TEXT("pool", told->pool), SL__TEXT("function", told->label),
+                                            SL__UINT("session", told->session)};
+    sl__span_begin(&told->span, told->telemetry, SL__TELEMETRY_CALL_START, 0, 0, fields, SL_COUNT_OF(fields));
+}
+
+static void tell_end(struct told *told, enum sl_code code) {
+    const struct sl_event_field fields[] = {SL__TEXT("pool", told->pool), SL__TEXT("function", told->label),
+                                            SL__UINT("session", told->session), SL__CODE("code", code)};
+    if (sl__span_open(&told->span)) {
+        bool fine = code == SL_OK;
+        sl__span_end(&told->span, told->telemetry, fine ? SL__TELEMETRY_CALL_STOP : SL__TELEMETRY_CALL_EXCEPTION,
+                     fields, SL_COUNT_OF(fields) - (fine ? 1 : 0));
+    }
+}
+
+static enum sl_code ask(struct sl__keeper *keeper, struct sl_dispatch_options *dispatch,
+                        const struct sl__invocation *invocation, const struct sl_item *items,
+                        struct sl_results *results, struct sl_error *error) {
+    struct sl_pool *pool;
+    struct told told;
+    enum sl_code code = sl__session_pool(keeper->session, &pool, error);
+    if (code != SL_OK) {
+        return code;
+    }
+    told.telemetry = &sl__pool_runtime(pool)->telemetry;
+    told.span = (struct sl__span){0};
+    if (sl__telemetry_wants(told.telemetry, SL__TELEMETRY_CALL_START)) {
+        tell_start(&told, keeper, invocation, pool);
+    }
+    dispatch->span = told.span.id;
+    dispatch->label = invocation->label;
+    code = sl_call_batch(pool, dispatch, items, invocation->count, results, error);
+    enum sl_code end = code;
+    if (code == SL_OK) {
+        end = mark_error(results->values[0], invocation, error);
+    }
+    tell_end(&told, end);
+    if (code == SL_OK && end != SL_OK) {
+        sl_results_finish(results);
+    } else if (code != SL_OK) {
+        name_callee(error, invocation);
+    }
+    return end;
+}
+
 enum sl_code sl__invoke(struct sl__keeper *keeper, const struct sl_call_options *options,
                         const struct sl__invocation *invocation, struct sl_result *result, struct sl_error *error) {
     struct sl_dispatch_options dispatch = SL_DISPATCH_OPTIONS_INIT;
@@ -197,22 +259,7 @@ enum sl_code sl__invoke(struct sl__keeper *keeper, const struct sl_call_options 
     }
     items[0].buffers = options->buffers;
     items[0].buffer_count = options->buffer_count;
-    struct sl_pool *pool;
-    enum sl_code code = sl__session_pool(keeper->session, &pool, seen);
-    if (code == SL_OK) {
-        code = sl_call_batch(pool, &dispatch, items, invocation->count, &results, seen);
-    }
-    if (code != SL_OK) {
-        name_callee(seen, invocation);
-        sl_error_finish(&own);
-        return code;
-    }
-    code = mark_error(results.values[0], invocation, seen);
-    if (code != SL_OK) {
-        sl_results_finish(&results);
-        sl_error_finish(&own);
-        return code;
-    }
+    enum sl_code code = ask(keeper, &dispatch, invocation, items, &results, seen);
     sl_error_finish(&own);
-    return sl__answer_make(keeper, &results, result, error);
+    return code == SL_OK ? sl__answer_make(keeper, &results, result, error) : code;
 }

@@ -375,6 +375,7 @@ void sl_pipe_file_options(const struct sl_pipe_file *file, struct sl_pipe_option
     options->in_flight_bytes_max = run->in_flight_bytes_max;
     options->trace_items = run->trace_items;
     options->metadata = file->metadata_value;
+    options->runtime = file->runtime;
     options->stores = file->stores;
     options->store_count = file->stores != NULL ? (uint32_t)file->said.stores.count : 0;
 }

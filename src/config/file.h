@@ -55,6 +55,7 @@ struct sl_pipe_file {
 
     /* started */
     bool started;
+    struct sl_runtime *runtime;
     struct sl_pipe_pool *pools; /* as many as said.pools */
     uint32_t pool_count;
     struct sl_pipe_store *stores; /* as many as said.stores */

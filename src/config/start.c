@@ -461,6 +461,7 @@ static void stop_all(struct sl_pipe_file *file, uint32_t timeout_ms) {
     file->stores = NULL;
     file->pool_count = 0;
     file->started = false;
+    file->runtime = NULL;
 }
 
 enum sl_code sl_pipe_file_start(struct sl_pipe_file *file, struct sl_runtime *runtime,
@@ -499,6 +500,7 @@ enum sl_code sl_pipe_file_start(struct sl_pipe_file *file, struct sl_runtime *ru
         stop_all(file, 0);
     }
     file->started = code == SL_OK;
+    file->runtime = code == SL_OK ? runtime : NULL;
     sl_error_finish(&own);
     return code;
 }

@@ -258,7 +258,10 @@ enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struc
         free_head(run);
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a run over %u lanes", run->seat_capacity);
     }
-    if (run->options.progress != NULL && pool != NULL) {
+    bool told = sl__telemetry_wants(run->telemetry, SL__TELEMETRY_CALL_PROGRESS);
+    if ((run->options.progress != NULL || told) && pool != NULL) {
+        run->use.label = sl__run_label(run);
+        run->use.span = run->options.span;
         sl__session_follow(&run->use);
     }
     run->processor_count = pool != NULL ? sl__pool_processors(pool) : 1;

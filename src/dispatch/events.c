@@ -11,7 +11,7 @@ static uint32_t describe(const struct sl__run *run, const struct sl__batch *batc
     uint32_t count = 0;
     const char *name = run->pool != NULL ? sl__pool_name(run->pool) : run->executor->name;
     fields[count++] = (struct sl_event_field)SL__TEXT("pool", name);
-    fields[count++] = (struct sl_event_field)SL__TEXT("function", run->options.function);
+    fields[count++] = (struct sl_event_field)SL__TEXT("function", sl__run_label(run));
     if (run->pool != NULL) {
         fields[count++] = (struct sl_event_field)SL__UINT("worker", batch->told.worker);
         fields[count++] = (struct sl_event_field)SL__UINT("generation", batch->told.generation);

@@ -291,6 +291,9 @@ bool sl__batch_spill(struct sl__batch *batch, const uint8_t *base);
 void sl__batch_set_error(struct sl__batch *batch, const struct sl_error *error);
 
 /* events.c: what handlers of the runtime's events are told of a batch. */
+static inline const char *sl__run_label(const struct sl__run *run) {
+    return run->options.label != NULL ? run->options.label : run->options.function;
+}
 /* It flies now. `lease`: where; NULL: in the executor. Only where somebody listens. */
 void sl__batch_tell_start(struct sl__run *run, struct sl__batch *batch, const struct sl__lease *lease);
 /* Its results are settled, and still there. Only when it was told that it flies, as the next. */

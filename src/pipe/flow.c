@@ -241,6 +241,7 @@ static void halt(struct sl__stage_run *stage, const struct sl_error *cause) {
     snprintf(error.message, sizeof error.message, "stage %.64s halted the pipe: %.*s", stage->node->stage.name,
              SL_ERROR_MESSAGE_SIZE - 100, cause->message[0] != '\0' ? cause->message : sl_code_text(cause->code));
     error.code = SL_E_HALTED;
+    atomic_store(&stage->guilty, true);
     sl__pipe_run_end(stage->run, SL__PIPE_STOPPING, &error);
     sl_error_finish(&error);
 }

@@ -33,8 +33,7 @@ static void rename_hops(const struct sl_pipe *pipe, struct sl_pipe_report *repor
     }
 }
 
-/* Of all calls, when some of them were timed. */
-static uint64_t busy_ns(struct sl__stage_run *stage) {
+uint64_t sl__stage_busy_ns(struct sl__stage_run *stage) {
     uint64_t busy = atomic_load(&stage->busy_ns), timed = atomic_load(&stage->timed);
     return timed == 0 ? busy : (uint64_t)((double)busy * (double)atomic_load(&stage->input) / (double)timed);
 }
@@ -64,7 +63,7 @@ static bool fill_counts(struct sl_pipe_run *run, struct sl_pipe_report *report) 
         to->count[SL_STATUS_CANCELLED] += refused;
         to->input = atomic_load(&stage->input) + refused;
         to->emitted = to->count[SL_STATUS_OK] + to->count[SL_STATUS_ROUTED] + atomic_load(&stage->more);
-        to->busy_ns = busy_ns(stage);
+        to->busy_ns = sl__stage_busy_ns(stage);
         to->dispatch = (struct sl_report)SL_REPORT_INIT;
     }
     for (uint32_t i = 0; i < pipe->output_count; i++) {

@@ -405,6 +405,7 @@ enum sl_code sl_pipe_start(struct sl_pipe *pipe, const struct sl_pipe_options *g
     run->start_ns = sl__clock_now_ns();
     sl__bell_init(&run->bell);
     sl__spin_init_as(&run->spin, true);
+    run->telemetry = &sl__telemetry_none;
     pthread_mutex_init(&run->feed, NULL);
     pthread_mutex_init(&run->order, NULL);
     pthread_mutex_init(&run->state, NULL);
@@ -422,13 +423,18 @@ enum sl_code sl_pipe_start(struct sl_pipe *pipe, const struct sl_pipe_options *g
     }
     /* The first one works on the thread that feeds a source, or gets one of its own at the first push. */
     run->host = code == SL_OK && pipe->entry_count > 0 ? &run->stages[pipe->entry[0]] : NULL;
+    if (code == SL_OK) {
+        sl__pipe_tell_start(run);
+    }
     for (uint32_t i = 0; i < pipe->node_count && code == SL_OK; i++) {
         bool launched = pipe->nodes[i].threaded && &run->stages[i] != run->host;
         code = launched ? sl__stage_launch(&run->stages[i], error) : SL_OK;
     }
     if (code != SL_OK) {
-        sl__pipe_run_end(run, SL__PIPE_CANCELLING, NULL);
+        const struct sl_error why = {.size = sizeof why, .code = code};
+        sl__pipe_run_end(run, SL__PIPE_CANCELLING, &why);
         join_all(run);
+        sl__pipe_tell_end(run);
         destroy(run);
         return code;
     }
@@ -508,6 +514,7 @@ enum sl_code sl_pipe_finish(struct sl_pipe_run *run, uint32_t timeout_ms, struct
     if (report != NULL) {
         sl__pipe_report_fill(run, report);
     }
+    sl__pipe_tell_end(run);
     enum sl_code code = run->error.code;
     if (code != SL_OK) {
         sl_error_copy(error, &run->error);

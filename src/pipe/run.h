@@ -26,6 +26,7 @@
 #include "plan.h"
 #include "queue.h"
 #include "sys/clock.h"
+#include "telemetry/telemetry.h"
 
 struct sl_pipe_run;
 
@@ -78,6 +79,9 @@ struct sl__stage_run {
     pthread_mutex_t lock; /* inline: one item at a time */
     struct sl_emit emit;  /* inline native: under the lock */
 
+    struct sl__span span;
+    _Atomic bool guilty; /* its error has ended the run */
+
     /* threaded only */
     struct sl__queue queue;
     struct sl_control *control;
@@ -112,6 +116,8 @@ struct sl_pipe_run {
     struct sl__origin **origins; /* by sequence; order.c says who may touch what */
     uint64_t origin_mask;
     uint64_t start_ns;
+    const struct sl__telemetry *telemetry;
+    struct sl__span span;
     _Atomic int ending;         /* enum sl__pipe_ending */
     struct sl_source source;    /* of sl_pipe_feed() */
     struct sl__stage_run *host; /* the first threaded node, which works on the thread that feeds a source; or NULL */
@@ -219,6 +225,19 @@ struct sl_executor *sl__crew_executor(struct sl__crew *crew);
 /* Waits until the threads have nothing in hand: a dispatch that gives its tasks up, because it has no memory, does not wait for them. By the stage's thread. */
 void sl__crew_await_idle(struct sl__crew *crew);
 void sl__crew_destroy(struct sl__crew *crew);
+
+/* ---- events.c: what handlers of the runtime's events are told ----------------------------------------------------- */
+
+/* Before anything moves. */
+void sl__pipe_tell_start(struct sl_pipe_run *run);
+/* A threaded stage is through. By its thread. */
+void sl__stage_tell_end(struct sl__stage_run *stage);
+/* All is through, and the counters stand still. */
+void sl__pipe_tell_end(struct sl_pipe_run *run);
+
+/* ---- report.c ---- */
+/* Of all its calls, when some of them were timed. */
+uint64_t sl__stage_busy_ns(struct sl__stage_run *stage);
 
 /* ---- context.c --------------------------------------------------------------------------------------------------- */
 

@@ -114,6 +114,7 @@ static enum sl_code next(void *context, struct sl_item *item, struct sl_error *e
         sl__flow_end(&stage->hand, stage, token, SL_STATUS_CANCELLED);
         (void)sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for what is under way in stage %s",
                            stage->node->stage.name);
+        atomic_store(&stage->guilty, true);
         sl__pipe_run_end(stage->run, SL__PIPE_STOPPING, error);
         return SL_E_END;
     }
@@ -287,9 +288,13 @@ void sl__stage_work(struct sl__stage_run *stage) {
         snprintf(error.message, sizeof error.message, "stage %.64s: %.*s", stage->node->stage.name,
                  SL_ERROR_MESSAGE_SIZE - 80, cause[0] != '\0' ? cause : sl_code_text(code));
         error.code = code;
+        atomic_store(&stage->guilty, true);
         sl__pipe_run_end(run, SL__PIPE_STOPPING, &error);
     }
     sl_error_finish(&error);
+    if (sl__span_open(&stage->span)) {
+        sl__stage_tell_end(stage);
+    }
     pthread_mutex_lock(&run->state);
     run->stage_over[stage->index] = true;
     pthread_mutex_unlock(&run->state);

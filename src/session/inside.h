@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Inside of the room. One lock a pool, sl__sessions.lock, guards everything that is not said to be guarded otherwise. It may be held while a pool's lock
- * or that of a thread's owner record is taken, never the other way round; nothing is sent, called back or waited for while it is held. Bells are rung
+ * or that of a thread's owner record is taken, never the other way round; nothing is sent, called back or waited for while it is held, but for handlers of events, which call nothing of the library. Bells are rung
  * under it: a run takes it before its bell goes.
  *
  *   stake   see session/session.h; on a session's list, or on its home's drop list when the state is to go
@@ -29,6 +29,8 @@
 #define SL__DROPS_MAX (1u << 20) /* that a worker may not have been told: one that takes none is killed */
 #define SL__REFS_DROP_MIN 64     /* dropped refs that are sent at once; fewer wait */
 #define SL__REFS_DROP_MS 50      /* for so long */
+
+#define SL__LABEL_MAX 256 /* bytes of what a run is called in events, with the NUL */
 
 struct sl__house;
 
@@ -227,6 +229,22 @@ void sl__session_reason(const struct sl_session *session, char *text, size_t siz
 void sl__belongings_end(struct sl_session *session);
 /* Without the lock: the handle goes. */
 void sl__belongings_destroy(struct sl_session *session);
+
+/* events.c: what handlers of the runtime's events are told. */
+/* With the lock, which others then wait for: handlers must not call the library. */
+void sl__session_tell_closed(const struct sl_session *session);
+void sl__session_tell_lost(const struct sl_session *session);
+void sl__session_tell_moved(const struct sl_session *session);
+void sl__session_tell_opened(const struct sl_session *session);
+void sl__session_tell_checkpoint(const struct sl_session *session);
+/* Without it. */
+struct sl__progress_told {
+    char label[SL__LABEL_MAX]; /* "": not known */
+    uint64_t span;
+    const struct sl_view_call *call;
+    struct sl_progress progress;
+};
+void sl__session_tell_progress(const struct sl__sessions *sessions, const struct sl__progress_told *told);
 
 /* reserved.c */
 enum sl_code sl__reserved_register(struct sl__house *house, struct sl_error *error);

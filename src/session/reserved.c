@@ -5,6 +5,7 @@
  * that are with it only.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -87,6 +88,7 @@ static enum sl_code keep(struct sl__sessions *sessions, const struct sl_view_cal
     session->checkpoint = bytes;
     session->checkpoint_size = size;
     session->checkpoint_ns = sl__clock_now_ns();
+    sl__session_tell_checkpoint(session);
     return SL_OK;
 }
 
@@ -172,6 +174,7 @@ static enum sl_code progress(void *context, const struct sl_view_call *call, str
     }
     struct sl__sessions *sessions = sessions_of_caller(context);
     if (sessions != NULL) {
+        struct sl__progress_told told = {.call = call, .progress = news};
         pthread_mutex_lock(&sessions->lock);
         for (struct sl__link *link = sl__list_first(&sessions->following); link != NULL;
              link = sl__list_after(&sessions->following, link)) {
@@ -181,9 +184,21 @@ static enum sl_code progress(void *context, const struct sl_view_call *call, str
                 *use->progress = news;
                 atomic_store_explicit(&use->progress_news, 1, memory_order_release);
                 sl__bell_ring(use->bell); /* so that it is shown although no batch has ended */
+                snprintf(told.label, sizeof told.label, "%s", use->label);
+                told.span = use->span;
             }
         }
+        bool tells =
+            !sessions->closed && sl__telemetry_wants(&sessions->runtime->telemetry, SL__TELEMETRY_CALL_PROGRESS);
+        if (tells) { /* of events less is known about who reads them than of a report */
+            size = strlen(told.progress.text);
+            size = sl__redact_text(sl__pool_redact(sessions->pool), SL__REDACT_TEXT, told.progress.text, size);
+            told.progress.text[size] = '\0';
+        }
         pthread_mutex_unlock(&sessions->lock);
+        if (tells) {
+            sl__session_tell_progress(sessions, &told);
+        }
         sl__sessions_unref(sessions);
     }
     sl_write_nil(result);

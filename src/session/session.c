@@ -96,6 +96,7 @@ static enum sl_code enter(struct sl_session *session, struct sl_error *error) {
     }
     sl__table_put(&sessions->table, session->id, session);
     sl__session_schedule(session);
+    sl__session_tell_opened(session);
     return SL_OK;
 }
 

@@ -56,9 +56,11 @@ void sl__session_settle(struct sl_session *session) {
     if (session->checkpoint != NULL) {
         session->move_count++;
         session->bound = false;
+        sl__session_tell_moved(session);
         sl__session_set_home(session, NULL);
     } else {
         session->lost = true; /* it keeps its home, for the words */
+        sl__session_tell_lost(session);
     }
 }
 
@@ -137,6 +139,7 @@ void sl__session_end_with(struct sl_session *session, enum sl__end end) {
     session->end = end;
     session->end_ns = sl__clock_now_ns();
     sessions->end_count++;
+    sl__session_tell_closed(session);
     (void)sl__table_remove(&sessions->table, session->id);
     sl__deadlines_remove(&sessions->deadlines, &session->deadline);
     lift_gone(session);

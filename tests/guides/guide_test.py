@@ -131,6 +131,7 @@ TESTS = {
     "pools": pools,
     "sessions": whole(pieces=4, modules=3),
     "store": store,
+    "telemetry": whole(pieces=1, modules=1),
     "views": whole(pieces=1, modules=1),
 }
 

@@ -31,9 +31,29 @@ def looks_up(items):
     return [slither.view("double", i) for i in items]
 
 
-def stateful(items):
-    slither.session()["seen"] = True
-    return items
+@slither.on_session_checkpoint(every=1)
+def keep(session):
+    return session.get("kept")
+
+
+@slither.on_session_restore
+def bring_back(session, value):
+    session.kept = value
+
+
+def remember(number):
+    """State without a checkpoint, as there is nothing to keep."""
+    slither.session().seen = number
+    return number
+
+
+def remember_well(number):
+    slither.session().kept = number
+    return number
+
+
+def die(number):
+    os._exit(7)
 
 
 def progress(steps, token):

@@ -29,10 +29,12 @@ struct sl__session_use {
     struct sl_session *session; /* a reference; NULL: the run's own */
     struct sl__sessions *sessions;
     struct sl_pool *pool;
-    struct sl__stake *stakes;       /* of the run's own session */
-    struct sl__bell *bell;          /* of the run: rung when the session can go on, or never will */
-    struct sl__link waiting;        /* in sessions->waiting while the session cannot go on */
-    struct sl__link following;      /* in sessions->following while the run follows slither.progress */
+    struct sl__stake *stakes;  /* of the run's own session */
+    struct sl__bell *bell;     /* of the run: rung when the session can go on, or never will */
+    struct sl__link waiting;   /* in sessions->waiting while the session cannot go on */
+    struct sl__link following; /* in sessions->following while the run follows slither.progress */
+    const char *label;         /* of what follows, for events: what runs, and in which span */
+    uint64_t span;
     struct sl_progress *progress;   /* filled in by others, under the sessions' lock */
     _Atomic uint32_t progress_news; /* counts what has come */
 };
