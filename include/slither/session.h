@@ -49,7 +49,10 @@ enum sl_affinity {
     SL_AFFINITY_SPREAD = 4
 };
 
-/** To whom a session belongs. When the owner is gone the session ends, within 100 ms, or at the end of the batch that its home runs then. */
+/**
+ * To whom a session belongs. When the owner is gone the session ends: the host refuses it and its refs at once, and Python drops the state within 100 ms, or at the end
+ * of the batch that its home runs then (and of those of the session itself that are with that worker).
+ */
 enum sl_owner {
     SL_OWNER_HANDLE = 0,  /**< whoever holds the struct: it ends with sl_session_close() */
     SL_OWNER_PROCESS = 1, /**< the process owner_pid, which need not be a child */

@@ -2,9 +2,10 @@
 /*
  * Drops: what the host says that nobody needs any more. The thread that watches the host queues the messages, without the GIL, whatever
  * Python is doing; the serve loop works them off between two batches, one message at a time. Batches that the host had published before it sent
- * a message still find what that message is about.
+ * a message still find what that message is about, unless it says that none of them has to do with it: such an early one waits for nothing but the batch
+ * that runs.
  *
- * The queue is bounded. When it is full, the watcher reads nothing more from its socket, so that the host has to keep what it wants to
+ * The queues are bounded together. When they are full, the watcher reads nothing more from its socket, so that the host has to keep what it wants to
  * say: nothing is lost.
  */
 #include "session.h"
@@ -31,9 +32,11 @@ struct drop {
 /* By nature once a process, as the life of the worker is. */
 static struct {
     pthread_mutex_t lock; /* guards what follows */
-    struct drop *first, *last;
+    struct queue {
+        struct drop *first, *last;
+    } early, late;
     size_t bytes;
-} queue = {.lock = PTHREAD_MUTEX_INITIALIZER};
+} pending = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static const void *list_of(struct sl_value message, const char *key, size_t entry_size, size_t *size) {
     struct sl_value value;
@@ -44,6 +47,12 @@ static const void *list_of(struct sl_value message, const char *key, size_t entr
     }
     *size -= *size % entry_size;
     return bytes;
+}
+
+static bool is_early(struct sl_value message) {
+    struct sl_value value;
+    bool early = false;
+    return sl_value_get(message, "early", &value) == SL_OK && sl_value_bool(value, &early) == SL_OK && early;
 }
 
 bool sl__drops_put(struct sl_value message) {
@@ -61,17 +70,18 @@ bool sl__drops_put(struct sl_value message) {
         memcpy(drop->bytes, sessions, sessions_size);
     if (refs_size > 0)
         memcpy(drop->bytes + sessions_size, refs, refs_size);
-    pthread_mutex_lock(&queue.lock);
-    bool room = queue.bytes + sessions_size + refs_size <= PENDING_BYTES_MAX;
+    struct queue *queue = is_early(message) ? &pending.early : &pending.late;
+    pthread_mutex_lock(&pending.lock);
+    bool room = pending.bytes + sessions_size + refs_size <= PENDING_BYTES_MAX;
     if (room) {
-        if (queue.last != NULL)
-            queue.last->next = drop;
+        if (queue->last != NULL)
+            queue->last->next = drop;
         else
-            queue.first = drop;
-        queue.last = drop;
-        queue.bytes += sessions_size + refs_size;
+            queue->first = drop;
+        queue->last = drop;
+        pending.bytes += sessions_size + refs_size;
     }
-    pthread_mutex_unlock(&queue.lock);
+    pthread_mutex_unlock(&pending.lock);
     if (!room) {
         free(drop);
         return false;
@@ -80,29 +90,33 @@ bool sl__drops_put(struct sl_value message) {
     return true;
 }
 
-/* The first message, when it is due or `early`. */
-static struct drop *take(bool early) {
-    uint32_t taken = sl__lane_taken(sl__life()->lane);
-    pthread_mutex_lock(&queue.lock);
-    struct drop *drop = queue.first;
-    if (drop != NULL && !early && (int32_t)(taken - drop->due) < 0) {
-        pthread_mutex_unlock(&queue.lock);
-        return NULL;
-    }
-    if (drop != NULL) {
-        queue.first = drop->next;
-        queue.bytes -= drop->sessions_size + drop->refs_size;
-    }
-    if (queue.first == NULL) {
-        queue.last = NULL;
-        atomic_store_explicit(&sl__life()->drops_pending, 0, memory_order_relaxed);
-    }
-    pthread_mutex_unlock(&queue.lock);
+/* With the lock. */
+static struct drop *pop(struct queue *queue) {
+    struct drop *drop = queue->first;
+    queue->first = drop->next;
+    if (queue->first == NULL)
+        queue->last = NULL;
+    pending.bytes -= drop->sessions_size + drop->refs_size;
     return drop;
 }
 
-void sl__drops_run(struct sl__state *state, bool early) {
-    struct drop *drop = take(early);
+/* The next message that is due, or any that is left when `all`. */
+static struct drop *take(bool all) {
+    uint32_t taken = sl__lane_taken(sl__life()->lane);
+    struct drop *drop = NULL;
+    pthread_mutex_lock(&pending.lock);
+    if (pending.early.first != NULL)
+        drop = pop(&pending.early);
+    else if (pending.late.first != NULL && (all || (int32_t)(taken - pending.late.first->due) >= 0))
+        drop = pop(&pending.late);
+    if (pending.early.first == NULL && pending.late.first == NULL)
+        atomic_store_explicit(&sl__life()->drops_pending, 0, memory_order_relaxed);
+    pthread_mutex_unlock(&pending.lock);
+    return drop;
+}
+
+void sl__drops_run(struct sl__state *state, bool all) {
+    struct drop *drop = take(all);
     if (drop == NULL)
         return;
     const struct sl__life *life = sl__life();

@@ -88,7 +88,7 @@ void sl__sessions_stop(struct sl__state *state);
 
 /* Queues a drop message of the host. False: there is no room now, try again. Needs no GIL; the watcher's. */
 bool sl__drops_put(struct sl_value message);
-/* Works off the first message in the queue, if there is one that no request comes before. `early`: no request will be taken any more. */
-void sl__drops_run(struct sl__state *state, bool early);
+/* Works off the next message that no request comes before, if there is one. `all`: no request will be taken any more. */
+void sl__drops_run(struct sl__state *state, bool all);
 
 #endif

@@ -278,6 +278,7 @@ void sl__stakes_drop(struct sl__sessions *sessions, struct sl__stake **list) {
 /* ---- telling: loop thread ------------------------------------------------------------------------------------------ */
 
 struct message {
+    bool early; /* no batch of these sessions is under way: what others have in the lane need not be waited for */
     uint8_t ids[MESSAGE_SESSIONS * 8];
     uint8_t refs[MESSAGE_REFS * REF_BYTES];
     uint32_t id_count, ref_count;
@@ -330,19 +331,27 @@ static void tell_leaks(struct sl__sessions *sessions, const struct sl__home *hom
     }
 }
 
+/* With the lock. Whether a batch of it may lie in the lane. A run's own session is dropped when the run has ended. */
+static bool may_fly(const struct sl__stake *stake) {
+    return stake->session != NULL && stake->session->runs > 0;
+}
+
 /* With the lock. What one message can hold; nothing is taken out. */
 static void gather(const struct sl__home *home, bool refs_too, struct message *message) {
     uint8_t *at = message->ids;
     message->id_count = message->ref_count = message->leak_count = 0;
     message->leaks_more = 0;
-    for (const struct sl__stake *stake = home->drops; stake != NULL && message->id_count < MESSAGE_SESSIONS;
+    message->early = home->drops != NULL && !may_fly(home->drops);
+    for (const struct sl__stake *stake = home->drops;
+         stake != NULL && message->id_count < MESSAGE_SESSIONS && may_fly(stake) != message->early;
          stake = stake->next) {
         at = put_number(at, stake->id, 8);
         message->id_count++;
         note_leak(stake->session, message);
     }
     at = message->refs;
-    for (size_t i = 0; refs_too && i < home->refs_dropped.count && i < MESSAGE_REFS; i++) {
+    /* A ref that was let go of may be an argument of a batch in the lane. */
+    for (size_t i = 0; refs_too && !message->early && i < home->refs_dropped.count && i < MESSAGE_REFS; i++) {
         const struct sl__dropped_ref *ref = &home->refs_dropped.items[i];
         at = put_number(at, ref->session, 8);
         at = put_number(at, ref->object, 8);
@@ -356,9 +365,11 @@ static enum sl_code send_drops(struct sl__sessions *sessions, const struct sl__h
     struct sl_writer writer;
     struct sl_value value;
     sl_writer_init(&writer, NULL);
-    sl_write_map(&writer, 3);
+    sl_write_map(&writer, 4);
     sl_write_str(&writer, "type");
     sl_write_str(&writer, "drop");
+    sl_write_str(&writer, "early");
+    sl_write_bool(&writer, message->early);
     sl_write_str(&writer, "sessions");
     sl_write_bytes(&writer, message->ids, (size_t)message->id_count * 8);
     sl_write_str(&writer, "refs");

@@ -220,6 +220,32 @@ def test_a_drop_while_a_batch_runs_waits_for_its_end(module, worker, tmp_path):
     assert host.stdout.lines == ["begun", "ended a"] * 3 + ["last a", "first a", "every 8 a"], "those that were there before it come first"
 
 
+def test_an_early_drop_waits_for_the_running_batch_only(module, worker, tmp_path):
+    module(HOOKS + """
+    def wait(items):
+        import os, time
+        print("begun", *items, flush=True)
+        while not os.path.exists("go%d" % items[0]):
+            time.sleep(0.001)
+        return items
+    """)
+    host = worker()
+    host.batch("m:open", ["a"], options=of(8))
+    host.batch("m:open", ["b"], options=of(9))
+    for item in range(3):
+        host.submit("m:wait", [item], options=of(10))
+    host.stdout.wait_for("begun 0")
+    host.drop(8)
+    host.drop(9, early=True)
+    (tmp_path / "go0").touch()
+    host.stdout.wait_for("begun 1")
+    assert host.stdout.lines[-2:] == ["every 9 b", "begun 1"]
+    (tmp_path / "go1").touch()
+    (tmp_path / "go2").touch()
+    assert [host.reply().values for _ in range(3)] == [[0], [1], [2]]
+    host.stdout.wait_for("every 8 a")
+
+
 def test_drops_without_number_while_a_batch_runs(module, worker, tmp_path):
     module(HOOKS + """
     def wait(items):

@@ -123,9 +123,9 @@ class Worker:
     def each(self, function, items):
         return self.batch(function, items, kind=EACH)
 
-    def drop(self, *sessions, refs=(), **more):
+    def drop(self, *sessions, refs=(), early=False, **more):
         """Sessions have ended, and refs (session, object, count) are released."""
-        self.do("tell", message={"type": "drop", "sessions": struct.pack("<%dQ" % len(sessions), *sessions),
+        self.do("tell", message={"type": "drop", "early": early, "sessions": struct.pack("<%dQ" % len(sessions), *sessions),
                                  "refs": b"".join(struct.pack("<QQI", *ref) for ref in refs)}, **more)
 
     def stop(self):

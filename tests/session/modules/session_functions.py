@@ -72,6 +72,12 @@ def wait_for_file(path):
     return os.getpid()
 
 
+def begin_and_wait(path):
+    """Says that it has begun, by another file."""
+    open(path + ".begun", "w").close()
+    return wait_for_file(path)
+
+
 def put_and_wait(path):
     """Makes state, then waits; another is made after it."""
     slither.session().value = path

@@ -12,9 +12,10 @@
  *              a host that offers no views leaves out, as SCM_RIGHTS. First message, once.
  *     ask      {"type", "number", "stack_ms"}: say what you are doing; unless stack_ms is 0, write the Python stack of all threads into the
  *              black box before, and take at most that long
- *     drop     {"type", "sessions": bin of u64 ids, "refs": bin of (u64 session, u64 object, u32 count)}: let go of what these sessions hold here,
- *              and of objects as many times as they have travelled; all numbers little endian, without gaps. Done between two batches, after
- *              those that were published before, in the order of the messages; nothing is answered. Ids that are not known here are fine.
+ *     drop     {"type", "early": bool, "sessions": bin of u64 ids, "refs": bin of (u64 session, u64 object, u32 count)}: let go of what these sessions
+ *              hold here, and of objects as many times as they have travelled; all numbers little endian, without gaps. Done between two batches: as
+ *              soon as there is such a moment when it is `early` (no batch in the lane has to do with them), else after those that were published
+ *              before; of each kind in the order of the messages. Nothing is answered. Ids that are not known here are fine.
  *     stop     {"type"}: finish the batch that runs, take no other, checkpoint and close the sessions, run exit handlers, exit 0
  *   worker -> host
  *     ready    {"type", "pid", "python": "3.11.2", "executable", "gil": bool}
