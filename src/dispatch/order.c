@@ -41,6 +41,10 @@ static void collect(struct sl__run *run, struct sl__batch *batch) {
     struct sl_results *results = run->results;
     if (batch->error != NULL) {
         sl__run_end(run, SL__STOPPING, batch->error);
+    } else if (batch->blob == NULL && batch->count > 0) {
+        struct sl_error error = SL_ERROR_INIT;
+        (void)sl_error_set(&error, SL_E_OUT_OF_MEMORY, "the call has failed, and no memory was left to keep its error");
+        sl__run_end(run, SL__STOPPING, &error);
     } else if ((results->values = malloc(batch->count * sizeof *results->values)) == NULL) {
         struct sl_error error = SL_ERROR_INIT;
         (void)sl_error_set(&error, SL_E_OUT_OF_MEMORY, "no memory for %u results", batch->count);

@@ -327,12 +327,16 @@ static enum sl__worker_event ask_for_process(struct sl__worker *worker) {
     bool asked = false;
     if (code == SL_OK) {
         const int fds[SL__START_FDS] = {out, err, worker->child.theirs};
-        asked = sl__template_ask(worker->config.template, &worker->wish, worker->config.index, worker->generation, fds,
-                                 NULL) == SL_OK;
+        enum sl_code told = sl__template_ask(worker->config.template, &worker->wish, worker->config.index,
+                                             worker->generation, fds, &error);
+        asked = told == SL_OK;
+        /* Without memory for the question nothing is wrong with the template, and nobody would wake who waits for it. */
+        code = told == SL_E_OUT_OF_MEMORY ? told : SL_OK;
     }
     sl__close(&out);
     sl__close(&err);
     if (code == SL_OK && !asked) { /* the template is of no use any more, and another will be started */
+        sl_error_finish(&error);
         close_all(worker);
         sl__template_wait(worker->config.template, &worker->wish);
         return SL__EVENT_NONE;

@@ -111,6 +111,10 @@ def call_view(name):
         return -1
 
 
+def call_answer(item):
+    return slither.view("answer")
+
+
 def tell_when_closed_by_view(name):
     session = slither.session()
     session.name = name
