@@ -95,7 +95,8 @@ typedef void sl_call_done_fn(void *context, enum sl_code code, struct sl_result 
 /**
  * The same without waiting: target and arguments are copied. On SL_OK `done` is called exactly once, also when the pool is destroyed (closed; all have been called
  * when sl_pool_destroy() returns, unless a `done` itself destroys it); on another code never. The calls of a pool are begun in their order,
- * on at most as many threads as it has lanes, started on demand. Objects among the arguments, and what the options point to but for session, context and
+ * on at most as many threads as it has lanes, started on demand. One that is cancelled (options.control) while it waits for its turn ends at once with `cancelled`, on a
+ * thread beside those, and gives its place back. Objects among the arguments, and what the options point to but for session, context and
  * buffers, must be kept until `done`. Errors: limit_exceeded, invalid_argument, closed (the pool is being destroyed), out_of_memory, system (no thread), unsupported
  * (in a forked child).
  */

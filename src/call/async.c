@@ -2,6 +2,10 @@
 /*
  * Calls that nobody waits for: a queue for each pool, and threads that make ordinary calls.
  *
+ * A call that is cancelled while it waits ends at once, whatever the threads are doing: one more thread, the watch, sleeps until a control rings, and takes
+ * those out that are cancelled. It is started with the first call that has a control. A call leaves the queue under the lock, so either a thread of the crew has it or
+ * the watch.
+ *
  * The crew is the pool's guest from its first asynchronous call on. It outlives the pool only where a callback has destroyed that: what is left in the queue
  * then ends with `closed`, on the thread whose callback it was, without another look at the pool.
  */
@@ -14,7 +18,9 @@
 #include "base/assert.h"
 #include "base/list.h"
 #include "base/macros.h"
+#include "dispatch/control.h"
 #include "invoke.h"
+#include "lane/lane.h"
 #include "pool/guest.h"
 #include "pool/lease.h"
 #include "session/session.h"
@@ -23,7 +29,8 @@ struct crew {
     struct sl__guest guest;
     _Atomic uint32_t refs; /* the pool's, and one of each thread */
     struct sl_pool *pool;
-    pthread_mutex_t lock; /* guards what follows */
+    struct sl__bell cancelled; /* rung by the controls of calls that wait, and at the end */
+    pthread_mutex_t lock;      /* guards what follows */
     pthread_cond_t changed;
     struct sl__list jobs;
     uint32_t job_count; /* those that run included */
@@ -31,6 +38,8 @@ struct crew {
     bool closed;
     pthread_t *threads; /* thread_capacity */
     uint32_t thread_count, thread_capacity;
+    pthread_t watch;
+    bool watched; /* there is a watch */
 };
 
 struct job {
@@ -117,12 +126,16 @@ static struct job *job_make(struct sl_object *object, const struct sl_call_optio
     return job;
 }
 
-/* Runs it, or not when the pool is gone, and says how it ended. */
+/* Runs it, or not when it is cancelled or the pool is gone, and says how it ended. */
 static void job_end(struct job *job, struct sl_pool *pool) {
     struct sl_result result = SL_RESULT_INIT;
     struct sl_error error = SL_ERROR_INIT;
     enum sl_code code;
-    if (pool == NULL) {
+    sl__control_follow(job->options.control, NULL);
+    if (sl__control_cancelled(job->options.control)) {
+        code = sl_error_set(&error, SL_E_CANCELLED, "%s: the call was cancelled before it could begin",
+                            job->invocation.label);
+    } else if (pool == NULL) {
         code = sl_error_set(&error, SL_E_CLOSED, "%s: the pool was destroyed before the call could begin",
                             job->invocation.label);
     } else {
@@ -175,20 +188,66 @@ static void *work(void *argument) {
     return NULL;
 }
 
-/* With the lock. False, with an errno: it could not. */
-static bool start_thread(struct crew *crew, int *number) {
+/* With the lock. Moves the jobs that are cancelled to the list. */
+static void pick_cancelled(struct crew *crew, struct sl__list *picked) {
+    for (struct sl__link *link = sl__list_first(&crew->jobs), *next; link != NULL; link = next) {
+        next = sl__list_after(&crew->jobs, link);
+        if (sl__control_cancelled(SL_CONTAINER_OF(link, struct job, link)->options.control)) {
+            sl__list_remove(&crew->jobs, link);
+            sl__list_push_back(picked, link);
+        }
+    }
+}
+
+static void *watch(void *argument) {
+    struct crew *crew = argument;
+    struct sl__spin spin;
+    struct sl__list picked;
+    bool closed = false;
+    sl__spin_init(&spin);
+    sl__list_init(&picked);
+    while (!closed) {
+        uint32_t seen = atomic_load_explicit(&crew->cancelled.value, memory_order_acquire);
+        pthread_mutex_lock(&crew->lock);
+        closed = crew->closed; /* what is left is the others' then */
+        if (!closed) {
+            pick_cancelled(crew, &picked);
+        }
+        pthread_mutex_unlock(&crew->lock);
+        if (picked.count == 0 && !closed) {
+            sl__lanes_wait(NULL, 0, &crew->cancelled, seen, 0, &spin, false);
+        }
+        for (struct sl__link *link; (link = sl__list_pop_front(&picked)) != NULL;) {
+            job_end(SL_CONTAINER_OF(link, struct job, link), NULL);
+            pthread_mutex_lock(&crew->lock);
+            crew->job_count--;
+            pthread_mutex_unlock(&crew->lock);
+        }
+    }
+    crew_unref(crew);
+    return NULL;
+}
+
+/* With the lock. An errno, or 0. */
+static int start_thread(struct crew *crew, pthread_t *thread, void *(*function)(void *argument)) {
     sigset_t all, before;
     sigfillset(&all);
     (void)atomic_fetch_add_explicit(&crew->refs, 1, memory_order_relaxed);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's affair */
-    *number = pthread_create(&crew->threads[crew->thread_count], NULL, work, crew);
+    int number = pthread_create(thread, NULL, function, crew);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (*number != 0) {
+    if (number != 0) {
         (void)atomic_fetch_sub_explicit(&crew->refs, 1, memory_order_relaxed);
-        return false;
     }
-    crew->thread_count++;
-    return true;
+    return number;
+}
+
+static void join_or_leave(pthread_t thread) {
+    if (pthread_equal(thread, pthread_self())) {
+        (void)pthread_detach(thread);
+    } else {
+        (void)pthread_join(thread, NULL);
+    }
 }
 
 /* The pool is being destroyed, maybe by one of our own callbacks: that thread ends what is left when it comes back. */
@@ -198,13 +257,14 @@ static void closing(struct sl__guest *guest) {
     crew->closed = true;
     pthread_cond_broadcast(&crew->changed);
     uint32_t count = crew->thread_count;
+    bool watched = crew->watched;
     pthread_mutex_unlock(&crew->lock);
+    sl__bell_ring(&crew->cancelled);
     for (uint32_t i = 0; i < count; i++) { /* no more are started */
-        if (pthread_equal(crew->threads[i], pthread_self())) {
-            (void)pthread_detach(crew->threads[i]);
-        } else {
-            (void)pthread_join(crew->threads[i], NULL);
-        }
+        join_or_leave(crew->threads[i]);
+    }
+    if (watched) {
+        join_or_leave(crew->watch);
     }
 }
 
@@ -231,6 +291,7 @@ static struct crew *crew_make(struct sl_pool *pool) {
     crew->pool = pool;
     atomic_init(&crew->refs, 1);
     sl__list_init(&crew->jobs);
+    sl__bell_init(&crew->cancelled);
     return crew;
 }
 
@@ -272,11 +333,49 @@ static bool may_grow(struct crew *crew) {
     return true;
 }
 
+static enum sl_code no_thread(const struct job *job, int number, struct sl_error *error) {
+    enum sl_code code =
+        sl_error_set(error, SL_E_SYSTEM, "%s: no thread could be started: %s", job->invocation.label, strerror(number));
+    if (error != NULL) {
+        error->system_errno = number;
+    }
+    return code;
+}
+
+/* With the lock. Sees to it that somebody will run the job, or end it when it is cancelled. */
+static enum sl_code staff(struct crew *crew, const struct job *job, struct sl_error *error) {
+    int number = 0;
+    if (crew->closed) {
+        return sl_error_set(error, SL_E_CLOSED, "pool %s is being destroyed", sl__pool_name(crew->pool));
+    }
+    if (crew->job_count >= SL_CALL_ASYNC_MAX) {
+        return sl_error_set(
+            error, SL_E_LIMIT,
+            "%s: %u asynchronous calls of this pool have not ended, which is the most allowed; wait for some",
+            job->invocation.label, crew->job_count);
+    }
+    if (crew->idle_count <= crew->jobs.count && may_grow(crew)) {
+        number = start_thread(crew, &crew->threads[crew->thread_count], work);
+        crew->thread_count += number == 0;
+    }
+    if (crew->thread_count == 0) {
+        return number != 0
+                   ? no_thread(job, number, error)
+                   : sl_error_set(error, SL_E_OUT_OF_MEMORY, "%s: no memory for a thread", job->invocation.label);
+    }
+    if (job->options.control != NULL && !crew->watched) {
+        number = start_thread(crew, &crew->watch, watch);
+        if (number != 0) {
+            return no_thread(job, number, error);
+        }
+        crew->watched = true;
+    }
+    return SL_OK;
+}
+
 enum sl_code sl__async_submit(struct sl_pool *pool, struct sl_object *object, const struct sl_call_options *options,
                               const struct sl__invocation *invocation, sl_call_done_fn *done, void *context,
                               struct sl_error *error) {
-    enum sl_code code = SL_OK;
-    int number = 0;
     if (done == NULL) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "%s: `done` is NULL; it is how the call's end is told",
                             invocation->label);
@@ -297,26 +396,15 @@ enum sl_code sl__async_submit(struct sl_pool *pool, struct sl_object *object, co
     job->done = done;
     job->context = context;
     pthread_mutex_lock(&crew->lock);
-    if (crew->closed) {
-        code = sl_error_set(error, SL_E_CLOSED, "pool %s is being destroyed", sl__pool_name(pool));
-    } else if (crew->job_count >= SL_CALL_ASYNC_MAX) {
-        code = sl_error_set(
-            error, SL_E_LIMIT,
-            "%s: %u asynchronous calls of this pool have not ended, which is the most allowed; wait for some",
-            invocation->label, crew->job_count);
-    } else if (crew->idle_count <= crew->jobs.count && may_grow(crew) && !start_thread(crew, &number) &&
-               crew->thread_count == 0) {
-        code =
-            sl_error_set(error, SL_E_SYSTEM, "%s: no thread could be started: %s", invocation->label, strerror(number));
-        if (error != NULL) {
-            error->system_errno = number;
-        }
-    } else if (crew->thread_count == 0) {
-        code = sl_error_set(error, SL_E_OUT_OF_MEMORY, "%s: no memory for a thread", invocation->label);
-    } else {
+    enum sl_code code = staff(crew, job, error);
+    if (code == SL_OK) {
         sl__list_push_back(&crew->jobs, &job->link);
         crew->job_count++;
         pthread_cond_signal(&crew->changed);
+        sl__control_follow(job->options.control, &crew->cancelled);
+        if (sl__control_cancelled(job->options.control)) {
+            sl__bell_ring(&crew->cancelled); /* it was before: who did it has rung nothing of ours */
+        }
     }
     pthread_mutex_unlock(&crew->lock);
     if (code != SL_OK) {

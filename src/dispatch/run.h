@@ -145,6 +145,8 @@ struct sl_control {
     struct sl__bell bell;
     _Atomic uint32_t drain;
     _Atomic uint32_t cancel;
+    _Atomic(struct sl__bell *) follower; /* of whoever keeps a call that waits for its turn */
+    _Atomic uint32_t ringing;            /* threads that may be about to ring it */
 };
 
 /* ---- report helpers ------------------------------------------------------------------------------------------------ */

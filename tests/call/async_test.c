@@ -204,17 +204,166 @@ static void the_queue_has_a_bound(void **state) {
         assert_int_equal(sl_call_async(pool, NULL, "call_functions:gate", one, none, done, &ones[i], NULL), SL_OK);
     }
     gate_await(2); /* both lanes at once: there is a thread for each */
+    struct sl_call_options options = SL_CALL_OPTIONS_INIT;
+    assert_int_equal(sl_control_create(&options.control, &error), SL_OK);
     for (uint32_t i = 2; i < SL_CALL_ASYNC_MAX; i++) {
-        assert_int_equal(sl_call_async(pool, NULL, "builtins:int", one, none, done, &ones[i], NULL), SL_OK);
+        assert_int_equal(
+            sl_call_async(pool, i == 9000 ? &options : NULL, "builtins:int", one, none, done, &ones[i], NULL), SL_OK);
     }
     enum sl_code code = sl_call_async(pool, NULL, "builtins:int", one, none, done, &ones[SL_CALL_ASYNC_MAX], &error);
     expect_failure(code, SL_E_LIMIT, &error, "16384 asynchronous calls of this pool have not ended");
-    gate_set(true);
-    await(&tally, SL_CALL_ASYNC_MAX);
-    assert_int_equal(tally.ok, SL_CALL_ASYNC_MAX);
     assert_int_equal(ones[SL_CALL_ASYNC_MAX].ended, 0);
+    /* One that is cancelled makes room, soon after it was told. */
+    sl_control_cancel(options.control);
+    await(&tally, 1);
+    assert_int_equal(ones[9000].ended, 1);
+    do {
+        code = sl_call_async(pool, NULL, "builtins:int", one, none, done, &ones[SL_CALL_ASYNC_MAX], NULL);
+    } while (code == SL_E_LIMIT);
+    assert_int_equal(code, SL_OK);
+    gate_set(true);
+    await(&tally, SL_CALL_ASYNC_MAX + 1);
+    assert_int_equal(tally.ok, SL_CALL_ASYNC_MAX);
+    assert_int_equal(tally.closed, 1);
+    sl_control_destroy(options.control);
     sl_view_unregister(view);
     free(ones);
+}
+
+/* ---- cancelled while they wait ---------------------------------------------------------------------------------------------- */
+
+#define WAITING 60
+
+struct cancelling {
+    struct sl_control *controls[WAITING];
+    struct one ones[WAITING];
+    struct sl_view *view;
+    struct one running;
+};
+
+/* One call is in the gate of the pool's lane, the others wait behind it. */
+static void begin_waiting(struct cancelling *cancelling, struct sl_pool *one_lane, struct tally *tally) {
+    struct sl_call_options options = SL_CALL_OPTIONS_INIT;
+    struct sl_value one = json("[1]");
+    *cancelling = (struct cancelling){.view = register_gate(), .running = {.tally = tally}};
+    assert_int_equal(sl_call_async(one_lane, NULL, "call_functions:gate", one, none, done, &cancelling->running, NULL),
+                     SL_OK);
+    gate_await(1);
+    for (int i = 0; i < WAITING; i++) {
+        cancelling->ones[i].tally = tally;
+        assert_int_equal(sl_control_create(&cancelling->controls[i], NULL), SL_OK);
+        options.control = cancelling->controls[i];
+        assert_int_equal(sl_call_async(one_lane, &options, "builtins:int", one, none, done, &cancelling->ones[i], NULL),
+                         SL_OK);
+    }
+}
+
+static void end_waiting(struct cancelling *cancelling) {
+    for (int i = 0; i < WAITING; i++) {
+        assert_int_equal(cancelling->ones[i].ended, 1);
+        sl_control_destroy(cancelling->controls[i]);
+    }
+    sl_view_unregister(cancelling->view);
+}
+
+static void what_waits_is_cancelled_at_once(void **state) {
+    static struct tally tally = TALLY_INIT; /* a thread may still be leaving its lock when the test is over */
+    struct cancelling cancelling;
+    struct sl_pool *own = make_pool(1);
+    (void)state;
+    begin_waiting(&cancelling, own, &tally);
+    for (int i = 0; i < WAITING; i += 3) {
+        sl_control_cancel(cancelling.controls[i]);
+    }
+    await(&tally, WAITING / 3); /* although the lane is taken */
+    for (int i = 0; i < WAITING; i++) {
+        assert_int_equal(cancelling.ones[i].ended, i % 3 == 0);
+    }
+    assert_int_equal(tally.closed, WAITING / 3);
+    assert_int_equal(cancelling.running.ended, 0);
+    gate_set(true);
+    await(&tally, WAITING + 1);
+    assert_int_equal(tally.ok, 1 + WAITING - WAITING / 3);
+    sl_pool_destroy(own);
+    end_waiting(&cancelling);
+}
+
+static void one_that_is_cancelled_already_ends_at_once(void **state) {
+    static struct tally tally = TALLY_INIT;
+    struct one late = {.tally = &tally};
+    struct sl_call_options options = SL_CALL_OPTIONS_INIT;
+    struct cancelling cancelling;
+    struct sl_pool *own = make_pool(1);
+    (void)state;
+    begin_waiting(&cancelling, own, &tally);
+    assert_int_equal(sl_control_create(&options.control, NULL), SL_OK);
+    sl_control_cancel(options.control);
+    assert_int_equal(sl_call_async(own, &options, "builtins:int", none, none, done, &late, NULL), SL_OK);
+    await(&tally, 1);
+    assert_int_equal(late.ended, 1);
+    sl_pool_destroy(own); /* the others are told */
+    assert_int_equal(tally.ended, WAITING + 2);
+    sl_control_destroy(options.control);
+    gate_set(true);
+    end_waiting(&cancelling);
+}
+
+static void the_callback_of_one_that_is_cancelled_may_destroy_the_pool(void **state) {
+    static struct tally tally = TALLY_INIT;
+    struct cancelling cancelling;
+    struct sl_pool *own = make_pool(1);
+    (void)state;
+    begin_waiting(&cancelling, own, &tally);
+    pthread_mutex_lock(&tally.lock);
+    tally.destroy = own;
+    pthread_mutex_unlock(&tally.lock);
+    sl_control_cancel(cancelling.controls[7]);
+    pthread_mutex_lock(&tally.lock);
+    while (!tally.destroyed) {
+        pthread_cond_wait(&tally.changed, &tally.lock);
+    }
+    pthread_mutex_unlock(&tally.lock);
+    await(&tally, WAITING + 1);
+    assert_int_equal(tally.closed, WAITING + 1);
+    gate_set(true);
+    end_waiting(&cancelling);
+}
+
+struct canceller {
+    struct sl_control **controls;
+    pthread_barrier_t barrier;
+};
+
+static void *cancel_all(void *argument) {
+    struct canceller *canceller = argument;
+    pthread_barrier_wait(&canceller->barrier);
+    for (int i = 0; i < WAITING; i++) {
+        sl_control_cancel(canceller->controls[i]);
+    }
+    return NULL;
+}
+
+/* While they are cancelled they also begin. */
+static void each_ends_once_when_both_come_at_once(void **state) {
+    static struct tally tallies[4] = {TALLY_INIT, TALLY_INIT, TALLY_INIT, TALLY_INIT};
+    (void)state;
+    struct sl_pool *own = make_pool(1);
+    for (int round = 0; round < 4; round++) {
+        struct cancelling cancelling;
+        struct canceller canceller = {.controls = cancelling.controls};
+        pthread_t thread;
+        pthread_barrier_init(&canceller.barrier, NULL, 2);
+        begin_waiting(&cancelling, own, &tallies[round]);
+        assert_int_equal(pthread_create(&thread, NULL, cancel_all, &canceller), 0);
+        pthread_barrier_wait(&canceller.barrier);
+        gate_set(true);
+        await(&tallies[round], WAITING + 1);
+        pthread_join(thread, NULL);
+        assert_int_equal(tallies[round].other, 0);
+        end_waiting(&cancelling);
+        pthread_barrier_destroy(&canceller.barrier);
+    }
+    sl_pool_destroy(own);
 }
 
 /* ---- the end of the pool --------------------------------------------------------------------------------------------------- */
@@ -350,6 +499,10 @@ int main(void) {
         TEST(failures_and_refusals),
         TEST(a_result_may_be_kept_and_an_object_called),
         TEST(the_queue_has_a_bound),
+        TEST(what_waits_is_cancelled_at_once),
+        TEST(one_that_is_cancelled_already_ends_at_once),
+        TEST(the_callback_of_one_that_is_cancelled_may_destroy_the_pool),
+        TEST(each_ends_once_when_both_come_at_once),
         TEST(what_waits_when_the_pool_goes_is_told),
         TEST(a_callback_may_destroy_the_pool),
         TEST(storms_from_many_threads),

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "failing_memory.h"
-#include "host.h"
+#include "calls.h"
 
 #define ALLOCATIONS_MAX 300 /* of a scenario */
 #define SETTLE_MS 20000
