@@ -9,8 +9,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "failing_memory.h"
 #include "calls.h"
+#include "failing_memory.h"
 
 #define ALLOCATIONS_MAX 300 /* of a scenario */
 #define SETTLE_MS 20000
