@@ -84,7 +84,7 @@ def show_list():
 
 # ---- a project of one's own ------------------------------------------------------------------------------------------------
 
-NEW_FILES = ("pipe.yaml", "module.py", "normalize.c", "items.ndjson", "Makefile", "expected/long.ndjson", "expected/default.ndjson")
+NEW_FILES = ("pipe.yaml", "module.py", "normalize.c", "items.ndjson", "Makefile", "README.md", "expected/long.ndjson", "expected/default.ndjson")
 
 
 def new_project(arguments):
@@ -104,8 +104,17 @@ def new_project(arguments):
         path = target / (name + ".py" if file == "module.py" else file)
         path.parent.mkdir(exist_ok=True)
         path.write_text((HERE / "new" / file).read_text(encoding="utf-8").replace("@NAME@", name), encoding="utf-8")
-    print("%s has a pipe, a Python module, a C plugin and a test. Go on with:\n\n    cd %s\n    make check" % (target, shlex.quote(str(target))))
+    print("%s has a pipe, a Python module, a C plugin and a test. Go on with:\n\n    cd %s\n    make check%s" % (target, shlex.quote(str(target)), not_installed()))
     return 0
+
+
+def not_installed():
+    """What `make` has to be told where Slither was built and not installed: where the command and the headers are."""
+    try:
+        flags = (HERE / "uninstalled-flags").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+    return " SLITHER=%s SLITHER_CFLAGS=%s" % (shlex.quote(str(HERE.parent / "cmd/slither/slither")), shlex.quote(flags))
 
 
 # ---- running ---------------------------------------------------------------------------------------------------------

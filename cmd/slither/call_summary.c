@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "console.h"
 #include "summary.h"
@@ -29,6 +30,20 @@ static void print_counts(const struct results *results, const struct sl_report *
     summary_print_line(dispatch->input, dispatch->elapsed_ns, text);
 }
 
+/* The first thing that a newcomer gets wrong: a function of one item was called with the list of them. */
+static bool wants_each(const struct call_report *report) {
+    const struct failures *failures = &report->results->errors.failures;
+    if (report->options->each || report->dispatch->count[SL_STATUS_OK] > 0 || failures->group_count != 1) {
+        return false;
+    }
+    const struct failure_group *group = &failures->groups[0];
+    if (group->code == SL_E_BAD_RESULT) {
+        return strstr(group->message, "returned an object of type") != NULL;
+    }
+    return group->code == SL_E_PYTHON && strstr(group->message, "list") != NULL &&
+           (strstr(group->message, "TypeError: ") != NULL || strstr(group->message, "AttributeError: ") != NULL);
+}
+
 void call_summary_print(const struct call_report *report) {
     const struct results *results = report->results;
     const struct sl_report *dispatch = report->dispatch;
@@ -36,6 +51,10 @@ void call_summary_print(const struct call_report *report) {
     bool quiet = report->options->quiet != 0;
     if (!quiet && dispatch != NULL) {
         failures_print(&results->errors.failures);
+        if (wants_each(report)) {
+            console_message(CONSOLE_PLAIN, "%s is given a list of items: --each gives it one at a time",
+                            report->options->function);
+        }
     }
     if (summary_is_news(error, report->signal != NULL)) {
         summary_print_error(error, !quiet && results->errors.failures.group_count > 0);

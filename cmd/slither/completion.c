@@ -299,7 +299,6 @@ static void print_zsh(void) {
 /* ---- the command ---- */
 
 static const struct option_spec completion_options[] = {
-    {"options", 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL, NULL},
     OPTION_HELP,
     OPTION_END,
 };

@@ -171,7 +171,7 @@ const struct command eval_command = {
     .closing = "examples:\n"
                "  slither eval math:sqrt 16\n"
                "  slither eval sys:version_info\n"
-               "  slither eval --string textwrap:fill 'a long text' width=4\n"
+               "  slither eval --string textwrap:fill 'a long text' width=6\n"
                "  slither eval itertools:count 1 | head -3\n",
     .options = eval_options,
     .operands = OPERAND_FUNCTION_AND_FILE,

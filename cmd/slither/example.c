@@ -33,9 +33,19 @@ static const char *const scales[] = {"small", "full", NULL};
 
 #define AT(member) offsetof(struct example_options, member)
 #define OPTIONS_OF_BOTH                                                                                                \
-    {"scale", 0, OPTION_CHOICE, "SCALE", "How much input; default small", AT(scale), 0, 0, scales, NULL},              \
-        {"workers",   'w', OPTION_COUNT, "N",  "Worker processes, or threads; default: the processors, at least 2",    \
-         AT(workers), 1,   256,          NULL, NULL},                                                                  \
+    {                                                                                                                  \
+        "scale", 0, OPTION_CHOICE, "SCALE", "How much input: small (the default) or full", AT(scale),                  \
+        0,       0, scales,        NULL},                                                                              \
+        {"workers",                                                                                                    \
+         'w',                                                                                                          \
+         OPTION_COUNT,                                                                                                 \
+         "N",                                                                                                          \
+         "Worker processes, or threads (default: one for each processor, at least 2)",                                 \
+         AT(workers),                                                                                                  \
+         1,                                                                                                            \
+         256,                                                                                                          \
+         NULL,                                                                                                         \
+         NULL},                                                                                                        \
         {"json",   0, OPTION_FLAG, NULL, "Print a line of JSON for each example instead of text",                      \
          AT(json), 1, 0,           NULL, NULL},                                                                        \
         {"python",   0, OPTION_FILE, "PATH", "Interpreter that has what the example needs; nothing is installed then", \
@@ -44,7 +54,7 @@ static const char *const scales[] = {"small", "full", NULL};
          0,                                                                                                            \
          OPTION_FILE,                                                                                                  \
          "PATH",                                                                                                       \
-         "Interpreter without the GIL, for the baselines; default: one that is found",                                 \
+         "Interpreter without the GIL, for the baselines (default: one that is found)",                                \
          AT(free_threaded),                                                                                            \
          0,                                                                                                            \
          0,                                                                                                            \

@@ -42,7 +42,6 @@ void help_print_command(const struct command *command) {
 }
 
 static const struct option_spec help_options[] = {
-    {"options", 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL, NULL},
     OPTION_HELP,
     OPTION_END,
 };

@@ -245,6 +245,9 @@ void options_print(const struct option_spec *specs, unsigned width) {
     if (width < column + 20) {
         width = column + 20;
     }
+    if (!option_is_heading(&specs[0])) {
+        printf("\noptions:\n");
+    }
     for (size_t i = 0; specs[i].name != NULL; i++) {
         const struct option_spec *spec = &specs[i];
         if (option_is_heading(spec)) {

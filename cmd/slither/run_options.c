@@ -123,7 +123,7 @@ const struct option_spec run_option_specs[] = {
     {"trace-items", 0, OPTION_COUNT, "N",
      "Show where the first N items went and how long each step took, after the run and in the report", AT(trace_items),
      1, TRACE_ITEMS_MAX, NULL, NULL},
-    OPTION_REDACT,
+    OPTION_REDACT_ELSE("what the pipe's file says, else the usual ones"),
 
     OPTIONS_TERMINAL(struct run_options),
     OPTION_HELP,

@@ -19,13 +19,15 @@ const char *const *secrets_patterns(void);
 size_t secrets_hide(char *text, size_t size);
 void secrets_finish(void);
 
-#define OPTION_REDACT                                                                                                  \
-    {                                                                                                                  \
-        "redact", 0, OPTION_CUSTOM, "LIST",                                                                            \
-            "Leave the values of these keys out of messages: patterns such as 'pin,*_code'; 'default' stands for the " \
-            "usual ones, which are meant without this option; 'none': show all",                                       \
-            0, 0, 0, secrets_choices, secrets_take                                                                     \
+/* `without` says what is meant without it. */
+#define OPTION_REDACT_ELSE(without)                                                                                   \
+    {                                                                                                                 \
+        "redact", 0, OPTION_CUSTOM, "LIST",                                                                           \
+            "Leave the values of these keys out of messages: patterns such as 'pin,*_code', 'default' for the usual " \
+            "ones, or 'none' to show all (default: " without ")",                                                     \
+            0, 0, 0, secrets_choices, secrets_take                                                                    \
     }
+#define OPTION_REDACT OPTION_REDACT_ELSE("the usual ones")
 extern const char *const secrets_choices[];
 
 #endif

@@ -675,7 +675,7 @@ const struct command shell_command = {
     .synopsis = "[OPTION...]",
     .summary = "call Python at a prompt, in one session",
     .description = "Lines are calls, such as 'math:sqrt 16'; results that cannot travel stay in Python and get names.\n"
-                   "Lines that are piped in are run one after the other.\n\n",
+                   "Lines that are piped in are run one after the other.\n",
     .closing = help_text,
     .options = shell_options,
     .operands = OPERAND_NONE,

@@ -4,6 +4,7 @@
 
 #include "status.h"
 #include "store.h"
+#include "summary.h"
 
 static const char *kind_name(enum sl_table_kind kind) {
     switch (kind) {
@@ -352,7 +353,7 @@ static int run_load(struct store_call *call) {
     if (code != SL_OK) {
         return store_fail(call, code);
     }
-    fprintf(stderr, "slither: store load: %llu rows\n", (unsigned long long)row_count);
+    fprintf(stderr, "slither: store load: %llu row%s\n", (unsigned long long)row_count, plural(row_count));
     return STATUS_OK;
 }
 

@@ -95,6 +95,20 @@ class Failures(harness.CommandTest):
                 self.assertIn(part, result.err)
                 self.assertIn("3 failed", result.err)
 
+    def test_who_forgot_each_is_told(self):
+        """A function of one item, given a list of them: the first thing that a newcomer gets wrong."""
+        hint = "a list of items: --each gives it one at a time"
+        for function, items in (("math:sqrt", [1]), ("builtins:len", ["a", "b"]), ("operator:neg", [1]), ("builtins:str.upper", ["a"])):
+            with self.subTest(function):
+                result = self.run_command("call", "-j", "1", function, input=harness.ndjson(items))
+                self.status(result, 1)
+                self.assertIn(f"slither: {function} is given {hint}\n", result.err)
+                result = self.run_command("call", "-j", "1", "--quiet", function, input=harness.ndjson(items))
+                self.assertNotIn("--each", result.err)
+        for function in ("raises", "too_short", "raises_on_13"):
+            self.assertNotIn("--each", self.call(function, [13, 1]).err, function)
+        self.assertNotIn("--each", self.call("same", [1], "--each").err)
+
     def test_isolate(self):
         for function in ("raises_on_13", "exits_on_13"):
             with self.subTest(function):

@@ -35,6 +35,15 @@ class Options(harness.CommandTest):
         self.status(self.run_command("help", "help"), 0)
         self.status(self.run_command("completion", "--help"), 0)
 
+    def test_help_has_one_form(self):
+        """Usage, a paragraph, the options under headings, closing words: one empty line between any two."""
+        for command in ("baseline", "call", "completion", "eval", "example", "help", "new", "run", "shell", "store"):
+            with self.subTest(command):
+                text = self.run_command("help", command).out.decode()
+                self.assertNotIn("\n\n\n", text)
+                self.assertRegex(text, r"\n\n[a-z ,()]+:\n  -|\n\n[a-z ,()]+:\n      --")
+                self.assertNotIn("[default", text)
+
     def test_help_fits(self):
         for command in ("call", "eval", "example", "new", "run", "shell", "store"):
             for line in self.run_command("help", command).out.decode().splitlines():

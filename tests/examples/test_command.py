@@ -68,7 +68,13 @@ class ExampleCommandTest(unittest.TestCase):
             project = pathlib.Path(folder) / "mine"
             done = slither("new", str(project))
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertIn("make check", done.stdout)
+            # What it says to go on with works as it stands, also where Slither is built and not installed.
+            go_on = [line.strip() for line in done.stdout.splitlines() if line.startswith("    ")]
+            self.assertEqual(go_on[0], f"cd {project}")
+            done = subprocess.run(["sh", "-euc", "\n".join(go_on)], capture_output=True, text=True, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertIn("mine: what came out is what was expected", done.stdout)
+            self.assertIn("make check", (project / "README.md").read_text())
             make = ["make", "-C", str(project), "SLITHER=" + COMMAND, "SLITHER_CFLAGS=" + os.environ["SLITHER_TEST_CFLAGS"]]
             checked = subprocess.run([*make, "check"], capture_output=True, text=True, timeout=120)
             self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
