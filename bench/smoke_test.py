@@ -15,7 +15,7 @@ ROWS = ["call_rtt", "call_rtt_floor", "call_rtt_pool", "map_small", "map_large_b
         "idle_cpu", "store_put_worker", "store_readers_2", "view_call", "callback_rtt", "ref_method_call",
         "stream_items", "session_table", "session_open_close"]
 KEYS = ["name", "unit", "ours", "peer", "peer_name", "ratio"]
-MARKS = "text\n<!-- bench:begin all -->\nold\n<!-- bench:end -->\nmore\n"
+MARKS = "text\n<!-- bench:begin all -->\nold\n<!-- bench:end -->\nand\n<!-- bench:begin few -->\nold\n<!-- bench:end -->\nmore\n"
 
 
 def run(build, *arguments):
@@ -42,6 +42,7 @@ def main(build):
         text = document.read_text(encoding="utf-8")
         assert text.startswith("text\n<!-- bench:begin all -->\n") and text.endswith("<!-- bench:end -->\nmore\n"), text
         assert "\nold\n" not in text and all(f"\n| {name} |" in text for name in ROWS), text
+        assert "\n| one call of a Python function, there and back | " in text.split("\nand\n")[1], text
         rounds = json.loads(output.with_name("rounds.json").read_text(encoding="utf-8"))
         assert [row["name"] for row in rounds["rows"]] == [record["name"] for record in records]
     refused = run(build, "--row", "no_such_row")
