@@ -47,6 +47,7 @@ format:
 install:
 	@PREFIX="$(PREFIX)" scripts/build install
 	@DESTDIR="$(DESTDIR)" meson install -C build/install --no-rebuild
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then ldconfig; fi # so that programs find the library at once
 
 clean:
 	rm -rf build
