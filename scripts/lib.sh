@@ -40,10 +40,10 @@ configure() {
     printf '%s' "$wanted" >"$stamp"
 }
 
-# compile DIRECTORY: builds; what ninja prints is shown only when it failed.
+# compile DIRECTORY [TARGET...]: builds; what ninja prints is shown only when it failed.
 compile() {
     local log=$1/compile.log
-    if ! ninja -C "$1" >"$log" 2>&1; then
+    if ! ninja -C "$@" >"$log" 2>&1; then
         grep -v '^\[' "$log" >&2 || true
         return 1
     fi
