@@ -153,12 +153,35 @@ bool sl__token_read_wide(const uint8_t **position, const uint8_t *end, struct sl
     }
 }
 
-bool sl__value_skip(const uint8_t **position, const uint8_t *end) {
+#define LOOK SL__TAIL_LOOK
+#define FOUR(size) size, size, size, size
+#define SIXTEEN(size) FOUR(size), FOUR(size), FOUR(size), FOUR(size)
+#define COUNT_FOUR(size) size, size + 1, size + 2, size + 3
+#define COUNT_SIXTEEN(size) COUNT_FOUR(size), COUNT_FOUR(size + 4), COUNT_FOUR(size + 8), COUNT_FOUR(size + 12)
+/* clang-format off */
+const uint8_t sl__tail_size[256] = {
+    SIXTEEN(0), SIXTEEN(0), SIXTEEN(0), SIXTEEN(0), /* 0x00: small integers */
+    SIXTEEN(0), SIXTEEN(0), SIXTEEN(0), SIXTEEN(0),
+    SIXTEEN(LOOK), SIXTEEN(LOOK),                   /* 0x80: small maps and lists */
+    COUNT_SIXTEEN(0), COUNT_SIXTEEN(16),            /* 0xa0: short texts */
+    0, LOOK, 0, 0,                                  /* 0xc0: nil, never used, false, true */
+    FOUR(LOOK), LOOK, LOOK,                         /* 0xc4: bytes, extensions */
+    4, 8,                                           /* 0xca: floats */
+    1, 2, 4, 8, 1, 2, 4, 8,                         /* 0xcc: unsigned and signed integers */
+    FOUR(LOOK), FOUR(LOOK), FOUR(LOOK),             /* 0xd4: extensions, texts, lists, maps */
+    SIXTEEN(0), SIXTEEN(0),                         /* 0xe0: small negative integers */
+};
+/* clang-format on */
+
+bool sl__value_skip_deep(const uint8_t **position, const uint8_t *end) {
     const uint8_t *at = *position;
     struct sl__token token;
     /* Each pending value has at least one byte, or the token that announced it would have been refused; so the counter
      * stays far below 2^64 for any depth, and no stack is needed. */
     for (uint64_t pending = 1; pending > 0; pending--) {
+        if (sl__value_skip_flat(&at, end)) {
+            continue;
+        }
         if (!sl__token_read(&at, end, &token))
             return false;
         if (token.kind == SL__TOKEN_LIST)

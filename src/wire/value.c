@@ -238,28 +238,45 @@ enum sl_code sl_value_at(struct sl_value list, uint32_t index, struct sl_value *
     return take(&iter, out) ? SL_OK : SL_E_INVALID_DATA;
 }
 
-enum sl_code sl_value_get(struct sl_value map, const char *key, struct sl_value *out) {
-    struct sl_iter iter;
-    struct sl_value found = {NULL, 0};
-    size_t key_size = strlen(key);
-    enum sl_code code = sl_iter_init(&iter, map);
-    if (code != SL_OK)
-        return code;
-    if (!iter.is_map)
-        return SL_E_TYPE;
-    for (; iter.remaining > 0; iter.remaining--) {
-        struct sl__token token;
-        const uint8_t *at = iter.position;
-        struct sl_value value;
-        bool matches = sl__token_read(&at, iter.end, &token) && token.kind == SL__TOKEN_STR && token.size == key_size &&
-                       memcmp(token.payload, key, key_size) == 0;
-        if (!sl__value_skip(&iter.position, iter.end) || !take(&iter, &value))
-            return SL_E_INVALID_DATA;
-        if (matches)
-            found = value;
+/* Whether the key at `at` is this text. Most keys are shorter than 32 bytes, and their size is in their lead byte. */
+static inline bool is_key(const uint8_t *at, const uint8_t *end, const char *key, size_t key_size) {
+    struct sl__token token;
+    if (at >= end) {
+        return false;
     }
-    if (found.data == NULL)
+    if ((*at & 0xe0) == 0xa0) {
+        return (*at & 0x1f) == key_size && (size_t)(end - at) > key_size && memcmp(at + 1, key, key_size) == 0;
+    }
+    return *at >= 0xd9 && *at <= 0xdb && sl__token_read(&at, end, &token) && token.size == key_size &&
+           memcmp(token.payload, key, key_size) == 0;
+}
+
+enum sl_code sl_value_get(struct sl_value map, const char *key, struct sl_value *out) {
+    struct sl_value found = {NULL, 0};
+    struct sl__token head;
+    const uint8_t *at;
+    size_t key_size = strlen(key);
+    enum sl_type type = first(map, &at, &head);
+    if (type != SL_TYPE_MAP) {
+        return type == SL_TYPE_NONE ? SL_E_INVALID_DATA : SL_E_TYPE;
+    }
+    const uint8_t *end = map.data + map.size;
+    for (uint32_t remaining = head.count; remaining > 0; remaining--) {
+        bool matches = is_key(at, end, key, key_size);
+        if (!sl__value_skip(&at, end)) {
+            return SL_E_INVALID_DATA;
+        }
+        const uint8_t *start = at;
+        if (!sl__value_skip(&at, end)) {
+            return SL_E_INVALID_DATA;
+        }
+        if (matches) {
+            found = (struct sl_value){start, (size_t)(at - start)};
+        }
+    }
+    if (found.data == NULL) {
         return SL_E_NOT_FOUND;
+    }
     *out = found;
     return SL_OK;
 }

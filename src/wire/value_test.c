@@ -252,6 +252,76 @@ static void counts_never_exceed_what_the_bytes_could_hold(void **state) {
     }
 }
 
+/* Passing a value by its lead byte, and reading it token by token, come to the same for every lead byte and every size that is left. */
+static void skipping_agrees_with_reading(void **state) {
+    (void)state;
+    uint8_t bytes[64];
+    for (unsigned lead = 0; lead < 256; lead++) {
+        for (unsigned filler = 0; filler < 3; filler++) {
+            memset(bytes, (int)filler, sizeof bytes); /* sizes and counts of 0, 1 and 2, or far too large */
+            bytes[0] = (uint8_t)lead;
+            for (size_t size = 0; size <= sizeof bytes; size++) {
+                const uint8_t *skipped = bytes, *read = bytes, *end = bytes + size;
+                bool whole = sl__value_skip(&skipped, end), expected = true;
+                struct sl__token token;
+                for (uint64_t pending = 1; pending > 0 && expected; pending--) {
+                    expected = sl__token_read(&read, end, &token);
+                    if (expected && (token.kind == SL__TOKEN_LIST || token.kind == SL__TOKEN_MAP)) {
+                        pending += token.kind == SL__TOKEN_MAP ? 2 * (uint64_t)token.count : token.count;
+                    }
+                }
+                assert_int_equal(whole, expected);
+                assert_ptr_equal(skipped, expected ? read : bytes);
+            }
+        }
+    }
+}
+
+static void keys_are_found_however_they_are_written(void **state) {
+    (void)state;
+    struct sl_value out;
+    /* {"a": 1} with the key as fixstr, str 8, str 16 and str 32 */
+    assert_int_equal(sl_value_get(VALUE("\x81\xa1"
+                                        "a\x01"),
+                                  "a", &out),
+                     SL_OK);
+    assert_int_equal(sl_value_get(VALUE("\x81\xd9\x01"
+                                        "a\x01"),
+                                  "a", &out),
+                     SL_OK);
+    assert_int_equal(sl_value_get(VALUE("\x81\xda\x00\x01"
+                                        "a\x01"),
+                                  "a", &out),
+                     SL_OK);
+    assert_int_equal(sl_value_get(VALUE("\x81\xdb\x00\x00\x00\x01"
+                                        "a\x01"),
+                                  "a", &out),
+                     SL_OK);
+    assert_int_equal(*out.data, 1);
+    /* bytes are no text, nor is a number */
+    assert_int_equal(sl_value_get(VALUE("\x81\xc4\x01"
+                                        "a\x01"),
+                                  "a", &out),
+                     SL_E_NOT_FOUND);
+    assert_int_equal(sl_value_get(VALUE("\x81\x61\x01"), "a", &out), SL_E_NOT_FOUND);
+    /* the last of two counts, and what is cut off is no map */
+    assert_int_equal(sl_value_get(VALUE("\x82\xa1"
+                                        "a\x01\xa1"
+                                        "a\x02"),
+                                  "a", &out),
+                     SL_OK);
+    assert_int_equal(*out.data, 2);
+    assert_int_equal(sl_value_get(VALUE("\x82\xa1"
+                                        "a\x01\xa1"
+                                        "a"),
+                                  "a", &out),
+                     SL_E_INVALID_DATA);
+    assert_int_equal(sl_value_get(VALUE("\x81\xa2"
+                                        "a"),
+                                  "a", &out),
+                     SL_E_INVALID_DATA);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types_have_names),
@@ -264,6 +334,8 @@ int main(void) {
         cmocka_unit_test(containers_that_are_cut_off_end_early),
         cmocka_unit_test(counts_never_exceed_what_the_bytes_could_hold),
         cmocka_unit_test(both_halves_of_the_token_reader_agree),
+        cmocka_unit_test(skipping_agrees_with_reading),
+        cmocka_unit_test(keys_are_found_however_they_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -139,7 +139,33 @@ static inline bool sl__token_read(const uint8_t **position, const uint8_t *end, 
     return sl__token_read_wide(position, end, token);
 }
 
+/**
+ * Bytes after the lead byte of a value that has a fixed number of them; SL__TAIL_LOOK: its size, or what is in it, has to be read. Most values of most
+ * items are numbers, flags and short texts, which are passed by one look into this table.
+ */
+#define SL__TAIL_LOOK 255
+extern const uint8_t sl__tail_size[256];
+
+/** Moves past a value whose lead byte says how long it is. False, with `*position` where it was, when it does not, or the value does not end by `end`. */
+static inline bool sl__value_skip_flat(const uint8_t **position, const uint8_t *end) {
+    const uint8_t *at = *position;
+    if (at >= end) {
+        return false;
+    }
+    size_t size = sl__tail_size[*at];
+    if (size == SL__TAIL_LOOK || (size_t)(end - at) <= size) {
+        return false;
+    }
+    *position = at + 1 + size;
+    return true;
+}
+
+/** sl__value_skip() for what the inline part leaves. */
+bool sl__value_skip_deep(const uint8_t **position, const uint8_t *end);
+
 /** Moves past one whole value without checking what is in it. False, with `*position` where it was, when it does not end by `end`. */
-bool sl__value_skip(const uint8_t **position, const uint8_t *end);
+static inline bool sl__value_skip(const uint8_t **position, const uint8_t *end) {
+    return sl__value_skip_flat(position, end) || sl__value_skip_deep(position, end);
+}
 
 #endif
