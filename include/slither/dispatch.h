@@ -79,8 +79,7 @@ struct sl_outcome {
     enum sl_status status;
     uint32_t attempts;     /**< how often it was given to a worker; 0 when never */
     struct sl_value value; /**< ok: result; routed: payload; else {NULL, 0} */
-    struct sl_value
-        input; /**< failed, cancelled, routed by the handler: what was sent, when still at hand; else {NULL, 0} */
+    struct sl_value input; /**< failed, cancelled, routed: what was sent, when still at hand; else {NULL, 0} */
     struct sl_value meta;
     const char *route;            /**< routed: destination; skipped: reason; NUL-terminated; else NULL */
     const struct sl_error *error; /**< failed, cancelled, routed by the handler; else NULL */

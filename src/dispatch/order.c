@@ -141,6 +141,12 @@ static const char *keep_text(struct sl__run *run, const char *text, size_t size)
     return run->text;
 }
 
+/* What was sent, when it is still at hand. */
+static struct sl_value input_of(const struct sl__batch *batch, const struct sl__entry *entry) {
+    bool there = entry->size > 0 && entry->offset + entry->size <= batch->data_size;
+    return there ? (struct sl_value){batch->data + entry->offset, entry->size} : (struct sl_value){NULL, 0};
+}
+
 static void describe(struct sl__run *run, const struct sl__batch *batch, const struct sl__entry *entry,
                      struct sl_outcome *outcome) {
     struct sl_value value = {NULL, 0};
@@ -167,6 +173,7 @@ static void describe(struct sl__run *run, const struct sl__batch *batch, const s
             outcome->route = keep_text(run, mark.text, mark.text_size);
             if (outcome->status == SL_STATUS_ROUTED) {
                 outcome->value = mark.payload;
+                outcome->input = input_of(batch, entry);
             }
         }
         break;
@@ -182,9 +189,7 @@ static void describe(struct sl__run *run, const struct sl__batch *batch, const s
             }
             outcome->error = &run->item_error;
         }
-        if (entry->size > 0 && entry->offset + entry->size <= batch->data_size) {
-            outcome->input = (struct sl_value){batch->data + entry->offset, entry->size};
-        }
+        outcome->input = input_of(batch, entry);
         break;
     }
 }

@@ -362,7 +362,7 @@ void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, struct sl__b
         (void)sl_error_set(&error, SL_E_BAD_RESULT, "%s: the worker answered with %u results for %u items",
                            run->options.function, item_count, batch->count);
     }
-    uint32_t failed = 0;
+    uint32_t failed = 0, routed = 0;
     for (uint32_t i = 0; i < batch->count && error.code == SL_OK; i++) {
         struct sl__entry *entry = &batch->entries[i];
         struct sl_value value;
@@ -383,6 +383,7 @@ void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, struct sl__b
                             : mark.kind == SL_MARK_ROUTE ? SL_STATUS_ROUTED
                                                          : SL_STATUS_FAILED;
             failed += mark.kind == SL_MARK_ERROR;
+            routed += mark.kind == SL_MARK_ROUTE;
         }
     }
     if (error.code != SL_OK) {
@@ -392,24 +393,22 @@ void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, struct sl__b
         sl_error_finish(&error);
         return;
     }
-    if (failed > 0) {
-        struct sl__batch *again = NULL;
-        const uint8_t *items = base != NULL ? base : batch->data;
+    struct sl__batch *again = NULL;
+    for (uint32_t i = 0; i < batch->count && failed > 0; i++) {
+        if (batch->entries[i].status == SL_STATUS_FAILED) {
+            settle_item_error(run, batch, i, &again, base != NULL ? base : batch->data);
+        }
+    }
+    /* Their outcomes show what was sent. */
+    if (failed + routed > 0 && base != NULL && !sl__batch_spill(batch, base)) {
         for (uint32_t i = 0; i < batch->count; i++) {
-            if (batch->entries[i].status == SL_STATUS_FAILED) {
-                settle_item_error(run, batch, i, &again, items);
-            }
+            run->bytes_in_use -= batch->entries[i].moved ? 0 : batch->entries[i].size;
+            batch->entries[i].size = 0;
         }
-        if (base != NULL && !sl__batch_spill(batch, base)) {
-            for (uint32_t i = 0; i < batch->count; i++) {
-                run->bytes_in_use -= batch->entries[i].moved ? 0 : batch->entries[i].size;
-                batch->entries[i].size = 0;
-            }
-        }
-        if (again != NULL) {
-            run->report->retry_count++;
-            wait_again(run, again, now + backoff_ns(run, again->entries[0].attempts));
-        }
+    }
+    if (again != NULL) {
+        run->report->retry_count++;
+        wait_again(run, again, now + backoff_ns(run, again->entries[0].attempts));
     }
     if (sl__span_open(&batch->told.span)) {
         sl__batch_tell_stop(run, batch);
