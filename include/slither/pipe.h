@@ -90,14 +90,17 @@ struct sl_pipe_item {
 typedef enum sl_code sl_stage_fn(void *context, const struct sl_pipe_item *item, struct sl_emit *emit,
                                  struct sl_error *error);
 
-/** Gives a value out, which is copied. A stage of cardinality one may do so once, of cardinality many as often as it likes. */
+/**
+ * Gives a value out, which is copied, unless it is the item's own (`item->value`) or a part of it: that is passed on as it is, without a copy. A
+ * stage of cardinality one may do so once, of cardinality many as often as it likes.
+ */
 SL_API void sl_emit(struct sl_emit *emit, struct sl_value value);
-/** A cleared writer; sl_emit_end() gives out what was written. No other sl_emit function in between. */
+/** A cleared writer; sl_emit_end() gives out what was written, if it can where it lies. No other sl_emit function in between. */
 SL_API struct sl_writer *sl_emit_begin(struct sl_emit *emit);
 SL_API void sl_emit_end(struct sl_emit *emit);
 /** The item ends here, and `reason` (copied) is counted. */
 SL_API void sl_emit_skip(struct sl_emit *emit, const char *reason);
-/** Gives a value to an output or a stage by name, past the routes. */
+/** Gives a value to an output or a stage by name, past the routes; as sl_emit(). */
 SL_API void sl_emit_route(struct sl_emit *emit, const char *to, struct sl_value value);
 
 /** Whether an item takes a route. Another code than SL_OK fails the item. */

@@ -35,7 +35,9 @@ static enum sl_code handle(struct sl__crew *crew, struct sl__token *token, struc
     struct sl_emit emit = {.made = {.error = SL_ERROR_INIT}};
     struct sl__arena arena = {.account = &stage->run->bytes};
     sl_writer_init(&emit.writer, NULL);
-    sl__emit_init(&emit, stage, &arena, token);
+    emit.run = stage->run;
+    emit.node = stage->node;
+    sl__emit_init(&emit, &arena, token, false);
     struct sl_pipe_item item = sl__flow_item(stage, token);
     uint64_t start_ns = sl__clock_now_ns();
     enum sl_code code = declared->call(declared->context, &item, &emit, error);
@@ -59,6 +61,7 @@ static enum sl_code handle(struct sl__crew *crew, struct sl__token *token, struc
         return code;
     }
     *made = emit.made;
+    sl__token_load(token);
     token->made = made;
     return SL_OK;
 }

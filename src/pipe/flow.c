@@ -13,17 +13,8 @@
 #define TIMED_EVERY 64
 #define CHUNK_SIZE (16u << 10) /* of values that a thread keeps */
 
-/* Counters of a stage that one thread at a time works for need no locked instruction. */
-static inline void bump(const struct sl__stage_run *stage, _Atomic uint64_t *counter, uint64_t by) {
-    if (stage->shared) {
-        atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
-    } else {
-        atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
-    }
-}
-
 static inline void count(struct sl__stage_run *stage, enum sl_status status) {
-    bump(stage, &stage->count[status], 1);
+    sl__stage_bump(stage, &stage->count[status], 1);
 }
 
 static void lock(struct sl__stage_run *stage) {
@@ -46,8 +37,8 @@ static uint64_t begin_timing(const struct sl__stage_run *stage) {
 
 static void end_timing(struct sl__stage_run *stage, uint64_t start_ns) {
     if (start_ns != 0) {
-        bump(stage, &stage->busy_ns, sl__clock_now_ns() - start_ns);
-        bump(stage, &stage->timed, 1);
+        sl__stage_bump(stage, &stage->busy_ns, sl__clock_now_ns() - start_ns);
+        sl__stage_bump(stage, &stage->timed, 1);
     }
 }
 
@@ -63,21 +54,8 @@ struct sl_pipe_item sl__flow_item(const struct sl__stage_run *stage, const struc
     };
 }
 
-static void enter(struct sl__stage_run *stage, struct sl__token *token) {
-    if (!stage->node->threaded) { /* else it is counted when it is taken from the queue */
-        bump(stage, &stage->input, 1);
-    }
-    if (SL_UNLIKELY(sl__pipe_run_traced(stage->run, token))) {
-        token->enter_ns = sl__clock_now_ns();
-    }
-}
-
-void sl__flow_taken(struct sl__stage_run *stage) {
-    bump(stage, &stage->input, 1);
-}
-
-static void trace(struct sl__stage_run *stage, const struct sl__token *token, enum sl_status status) {
-    if (SL_UNLIKELY(sl__pipe_run_traced(stage->run, token))) {
+static inline void trace(struct sl__stage_run *stage, const struct sl__token *token, enum sl_status status) {
+    if (SL_UNLIKELY(token->origin->traced)) {
         sl__pipe_run_trace(stage->run, token, stage->node->stage.name, status);
     }
 }
@@ -106,38 +84,47 @@ sl__target sl__flow_destination(const struct sl_pipe *pipe, const struct sl__nod
     return SL__NOWHERE;
 }
 
-static bool open_for(struct sl_emit *emit, const char *what) {
+/* Why nothing more may be given out for this item, as an error. */
+static __attribute__((noinline)) void refuse_to_emit(struct sl_emit *emit, const char *what) {
     struct sl__emissions *made = &emit->made;
     if (made->error.code != SL_OK) {
-        return false;
+        return;
     }
     if (emit->writing) {
         (void)sl_error_set(&made->error, SL_E_INVALID_ARGUMENT,
                            "stage %s called %s between sl_emit_begin and sl_emit_end", emit->node->stage.name, what);
-        return false;
-    }
-    if (made->skip != NULL) {
+    } else if (made->skip != NULL) {
         (void)sl_error_set(&made->error, SL_E_INVALID_ARGUMENT, "stage %s called %s for an item that it had skipped",
                            emit->node->stage.name, what);
-        return false;
-    }
-    if (made->count > 0 && emit->node->stage.cardinality != SL_CARDINALITY_MANY) {
+    } else {
         (void)sl_error_set(&made->error, SL_E_BAD_RESULT,
                            "stage %s gave out more than one value for an item; declare it with .cardinality = "
                            "SL_CARDINALITY_MANY",
                            emit->node->stage.name);
-        return false;
     }
-    return true;
 }
 
-static void add(struct sl_emit *emit, struct sl_value value, sl__target target) {
-    struct sl__kept kept = *emit->input;
-    bool same = value.data == kept.data && value.size == kept.size;
-    kept.chunk = NULL;
-    if ((!same && !sl__arena_copy(emit->arena, value, &kept)) || !sl__flow_add(&emit->made, kept, target)) {
+static inline bool open_for(struct sl_emit *emit, const char *what) {
+    const struct sl__emissions *made = &emit->made;
+    if (SL_LIKELY(made->error.code == SL_OK && !emit->writing && made->skip == NULL &&
+                  (made->count == 0 || emit->node->stage.cardinality == SL_CARDINALITY_MANY))) {
+        return true;
+    }
+    refuse_to_emit(emit, what);
+    return false;
+}
+
+/* `lent`: the value needs no copy. */
+static void add(struct sl_emit *emit, struct sl_value value, bool lent, sl__target target) {
+    struct sl__kept kept = sl__lent(value);
+    if ((!lent && !sl__arena_copy(emit->arena, value, &kept)) || !sl__flow_add(&emit->made, kept, target)) {
         (void)sl_error_set(&emit->made.error, SL_E_OUT_OF_MEMORY, "no memory for a value of %zu bytes", value.size);
     }
+}
+
+/* What the stage was given, or a part of it, stays where it is. */
+static bool is_own(const struct sl_emit *emit, struct sl_value value) {
+    return sl__value_inside(value, emit->input->data, emit->input->size);
 }
 
 static bool is_value(struct sl_emit *emit, struct sl_value value) {
@@ -150,7 +137,7 @@ static bool is_value(struct sl_emit *emit, struct sl_value value) {
 
 void sl_emit(struct sl_emit *emit, struct sl_value value) {
     if (open_for(emit, "sl_emit") && is_value(emit, value)) {
-        add(emit, value, SL__NOWHERE);
+        add(emit, value, is_own(emit, value), SL__NOWHERE);
     }
 }
 
@@ -173,7 +160,7 @@ void sl_emit_end(struct sl_emit *emit) {
     emit->writing = false;
     struct sl_value value;
     if (sl_writer_end(&emit->writer, &value, &emit->made.error) == SL_OK) {
-        add(emit, value, SL__NOWHERE);
+        add(emit, value, emit->lends, SL__NOWHERE);
     }
 }
 
@@ -203,17 +190,7 @@ void sl_emit_route(struct sl_emit *emit, const char *to, struct sl_value value) 
                            emit->node->stage.name, to);
         return;
     }
-    emit->routed = true;
-    add(emit, value, target);
-}
-
-void sl__emit_init(struct sl_emit *emit, struct sl__stage_run *stage, struct sl__arena *arena,
-                   const struct sl__token *token) {
-    emit->run = stage->run;
-    emit->node = stage->node;
-    emit->arena = arena;
-    emit->input = &token->value;
-    emit->writing = emit->routed = false;
+    add(emit, value, is_own(emit, value), target);
 }
 
 /* ---- ends -------------------------------------------------------------------------------------------------------- */
@@ -231,6 +208,7 @@ static void refuse(struct sl__hand *hand, struct sl__stage_run *stage, struct sl
         trace(stage, token, SL_STATUS_CANCELLED);
         sl__order_end(hand, token, true);
     } else {
+        sl__stage_bump(stage, &stage->input, 1);
         sl__flow_end(hand, stage, token, SL_STATUS_CANCELLED);
     }
 }
@@ -270,7 +248,9 @@ void sl__flow_fail(struct sl__hand *hand, struct sl__stage_run *stage, struct sl
                    const struct sl_error *error) {
     const struct sl__node *node = stage->node;
     enum sl_on_error policy = node->stage.on_error.on_error;
-    if (node->on_error != SL__NOWHERE && (policy == SL_ON_ERROR_ROUTE || policy == SL_ON_ERROR_ISOLATE)) {
+    bool there = token->value.data != NULL; /* else there was no memory to give it back */
+    if (there && node->on_error != SL__NOWHERE && (policy == SL_ON_ERROR_ROUTE || policy == SL_ON_ERROR_ISOLATE)) {
+        sl__token_load(token);
         if (token->error == NULL && (token->error = malloc(sizeof *token->error)) != NULL) {
             *token->error = (struct sl_error)SL_ERROR_INIT;
         }
@@ -279,7 +259,7 @@ void sl__flow_fail(struct sl__hand *hand, struct sl__stage_run *stage, struct sl
         }
         count(stage, SL_STATUS_ROUTED);
         trace(stage, token, SL_STATUS_ROUTED);
-        token->producer = stage->index;
+        token->producer = node->stage.name;
         sl__flow_carry(hand, token, node->on_error);
         return;
     }
@@ -295,11 +275,13 @@ void sl__flow_fail(struct sl__hand *hand, struct sl__stage_run *stage, struct sl
 /* Takes over the emission's value, unless there is no memory. */
 static struct sl__token *child_of(const struct sl__token *parent, const struct sl__emission *emission,
                                   uint32_t number) {
-    bool same = emission->value.chunk == NULL;
-    struct sl__kept value = same ? sl__kept_ref(parent->value) : emission->value;
-    struct sl__token *child = sl__token_create(parent->origin, value, parent->producer);
+    struct sl__kept value = emission->value;
+    if (value.chunk == NULL) { /* of what the parent has */
+        value.chunk = sl__kept_ref(parent->value).chunk;
+    }
+    struct sl__token *child = sl__token_create(parent->origin, value);
     if (child == NULL) {
-        if (same) {
+        if (emission->value.chunk == NULL) {
             sl__kept_drop(&value);
         }
         return NULL;
@@ -312,18 +294,37 @@ static struct sl__token *child_of(const struct sl__token *parent, const struct s
     return child;
 }
 
+/* What was given out of the item's own value will be with several tokens: it has to be kept. False: no memory. */
+static bool keep_own(struct sl__hand *hand, struct sl__token *token, struct sl__emissions *made) {
+    const uint8_t *before = token->value.data;
+    bool kept = token->value.chunk != NULL;
+    for (size_t i = 0; i < made->count && !kept; i++) {
+        if (made->items[i].value.chunk == NULL && !(kept = sl__hand_keep(hand, token))) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < made->count && token->value.data != before; i++) {
+        struct sl__kept *value = &made->items[i].value;
+        if (value->chunk == NULL) {
+            value->data = token->value.data + (value->data - before);
+        }
+    }
+    return true;
+}
+
 /* One item became several. All of them exist before the first is carried on, so that a lack of memory fails the item as a whole. */
 static void emit_many(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
                       struct sl__emissions *made) {
     size_t have = 0;
     struct sl__row children = {0};
-    while (have < made->count) {
+    bool kept = keep_own(hand, token, made);
+    while (kept && have < made->count) {
         struct sl__token *child = child_of(token, &made->items[have], (uint32_t)have);
         if (child == NULL) {
             break;
         }
         /* Where it goes is put down now: `made` may be used again by a handler that the first of them meets. */
-        child->producer = stage->index;
+        child->producer = stage->node->stage.name;
         child->output = made->items[have].target == SL__NOWHERE ? stage->node->next : made->items[have].target;
         made->items[have++].value.chunk = NULL; /* the child's */
         sl__row_push(&children, child);
@@ -343,7 +344,7 @@ static void emit_many(struct sl__hand *hand, struct sl__stage_run *stage, struct
     made->count = 0;
     count(stage, SL_STATUS_OK);
     trace(stage, token, SL_STATUS_OK);
-    bump(stage, &stage->more, have - 1);
+    sl__stage_bump(stage, &stage->more, have - 1);
     sl__order_add(token->origin, (uint32_t)have);
     while ((child = sl__row_pop(&children)) != NULL) {
         sl__flow_carry(hand, child, child->output);
@@ -351,22 +352,31 @@ static void emit_many(struct sl__hand *hand, struct sl__stage_run *stage, struct
     sl__order_end(hand, token, false);
 }
 
-/* The token becomes what the stage gave out for it, and goes where this says. */
-static sl__target become(struct sl__stage_run *stage, struct sl__token *token, const struct sl__emission *emission) {
-    bool routed = emission->target != SL__NOWHERE;
-    if (emission->value.chunk != NULL) { /* else it stays what it is */
-        sl__kept_drop(&token->value);
-        token->value = emission->value;
+/* The token is done with this stage, and goes where this says. */
+static inline sl__target leave(struct sl__stage_run *stage, struct sl__token *token, sl__target target) {
+    enum sl_status status = target != SL__NOWHERE ? SL_STATUS_ROUTED : SL_STATUS_OK;
+    token->producer = stage->node->stage.name;
+    count(stage, status);
+    trace(stage, token, status);
+    return target != SL__NOWHERE ? target : stage->node->next;
+}
+
+/* The token becomes what the stage gave out for it. */
+static inline void become(struct sl__token *token, struct sl__kept value) {
+    if (token->value.chunk != NULL) {
+        if (value.chunk == NULL && sl__value_inside(sl__kept_value(&value), token->value.data, token->value.size)) {
+            value.chunk = token->value.chunk;
+        } else {
+            sl__kept_drop(&token->value);
+        }
     }
-    token->producer = stage->index;
-    count(stage, routed ? SL_STATUS_ROUTED : SL_STATUS_OK);
-    trace(stage, token, routed ? SL_STATUS_ROUTED : SL_STATUS_OK);
-    return routed ? emission->target : stage->node->next;
+    token->value = value;
 }
 
 void sl__flow_emit_one(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
-                       struct sl__emission emission) {
-    sl__flow_carry(hand, token, become(stage, token, &emission));
+                       struct sl_value value, sl__target target) {
+    become(token, sl__lent(value));
+    sl__flow_carry(hand, token, leave(stage, token, target));
 }
 
 /* What becomes of the token: carried on by the caller to *target when true, else taken over. */
@@ -389,7 +399,8 @@ static bool settle(struct sl__hand *hand, struct sl__stage_run *stage, struct sl
         emit_many(hand, stage, token, made);
         return false;
     }
-    *target = become(stage, token, &made->items[0]);
+    become(token, made->items[0].value);
+    *target = leave(stage, token, made->items[0].target);
     made->count = 0;
     return true;
 }
@@ -404,84 +415,110 @@ void sl__flow_emit(struct sl__hand *hand, struct sl__stage_run *stage, struct sl
 
 /* ---- inline nodes ------------------------------------------------------------------------------------------------ */
 
-static bool run_native(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
-                       sl__target *target) {
-    const struct sl_stage *declared = &stage->node->stage;
-    struct sl_pipe_item item = sl__flow_item(stage, token);
-    struct sl_error error;
-    sl__error_init(&error);
-    lock(stage);
-    sl__emit_init(&stage->emit, stage, &hand->arena, token);
-    uint64_t start_ns = begin_timing(stage);
-    enum sl_code code = declared->call(declared->context, &item, &stage->emit, &error);
-    end_timing(stage, start_ns);
-    if (code == SL_OK && stage->emit.made.error.code == SL_OK && stage->emit.writing) {
-        (void)sl_error_set(&stage->emit.made.error, SL_E_INVALID_ARGUMENT, "stage %s returned without sl_emit_end",
-                           declared->name);
+/* The hand's error is for the next call again. */
+static inline void clear(struct sl_error *error) {
+    if (SL_UNLIKELY(error->code != SL_OK)) {
+        sl_error_finish(error);
     }
-    if (SL_LIKELY(code == SL_OK &&
-                  stage->emit.made.error.code == SL_OK)) { /* the usual cases, without moving the array */
-        if (stage->emit.made.count == 1 && declared->cardinality != SL_CARDINALITY_MANY) {
-            *target = become(stage, token, &stage->emit.made.items[0]);
-            stage->emit.made.count = 0;
-            unlock(stage);
-            return true;
-        }
-        if (stage->emit.made.count == 0) {
-            sl__emissions_clear(&stage->emit.made);
-            unlock(stage);
-            sl__flow_end(hand, stage, token, SL_STATUS_SKIPPED);
-            return false;
-        }
-    }
+}
+
+/* The stage has failed, or has given out something else than one value. As run_native. Under the lock of the stage. */
+static __attribute__((noinline)) bool settle_native(struct sl__hand *hand, struct sl__stage_run *stage,
+                                                    struct sl__token *token, enum sl_code code, sl__target *target) {
+    const char *name = stage->node->stage.name;
+    /* Somebody else's turn: what this call has made is taken out of the stage. */
     struct sl__emissions made = stage->emit.made;
     sl__emissions_init(&stage->emit.made);
+    bool writing = stage->emit.writing;
     unlock(stage);
+    if (code == SL_OK && made.error.code == SL_OK && writing) {
+        (void)sl_error_set(&made.error, SL_E_INVALID_ARGUMENT, "stage %s returned without sl_emit_end", name);
+    }
+    bool carried = false;
     if (code != SL_OK) {
+        struct sl_error error = hand->error;
+        sl__error_init(&hand->error);
         if (error.code == SL_OK) {
-            (void)sl_error_set(&error, code, "stage %s failed the item: %s", declared->name, sl_code_text(code));
+            (void)sl_error_set(&error, code, "stage %s failed the item: %s", name, sl_code_text(code));
         }
         error.code = code;
-        sl__emissions_finish(&made);
         sl__flow_fail(hand, stage, token, &error);
         sl_error_finish(&error);
-        return false;
+    } else {
+        clear(&hand->error);
+        carried = settle(hand, stage, token, &made, target);
     }
-    bool carried = settle(hand, stage, token, &made, target);
     sl__emissions_finish(&made);
     return carried;
 }
 
-static bool run_router(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
-                       sl__target *target) {
+static inline bool run_native(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                              sl__target *target) {
+    const struct sl_stage *declared = &stage->node->stage;
+    const struct sl_pipe_item item = sl__flow_item(stage, token);
+    bool many = declared->cardinality == SL_CARDINALITY_MANY;
+    struct sl__emissions *made = &stage->emit.made;
+    lock(stage);
+    sl__emit_init(&stage->emit, &hand->arena, token, !many && !stage->shared && token == &token->origin->first);
+    uint64_t start_ns = begin_timing(stage);
+    enum sl_code code = declared->call(declared->context, &item, &stage->emit, &hand->error);
+    end_timing(stage, start_ns);
+    if (SL_UNLIKELY(code != SL_OK || hand->error.code != SL_OK || made->error.code != SL_OK || stage->emit.writing ||
+                    made->count > 1 || many)) {
+        return settle_native(hand, stage, token, code, target);
+    }
+    if (made->count == 0) { /* an item that is dropped is nothing special for a filter */
+        sl__emissions_clear(made);
+        unlock(stage);
+        sl__flow_end(hand, stage, token, SL_STATUS_SKIPPED);
+        return false;
+    }
+    become(token, made->items[0].value);
+    *target = leave(stage, token, made->items[0].target);
+    made->count = 0;
+    unlock(stage);
+    return true;
+}
+
+static __attribute__((noinline)) void fail_route(struct sl__hand *hand, struct sl__stage_run *stage,
+                                                 struct sl__token *token, enum sl_code code) {
+    struct sl_error error = hand->error;
+    sl__error_init(&hand->error);
+    if (error.code == SL_OK) {
+        (void)sl_error_set(&error, code, "a route of stage %s failed: %s", stage->node->stage.name, sl_code_text(code));
+    }
+    error.code = code;
+    sl__flow_fail(hand, stage, token, &error);
+    sl_error_finish(&error);
+}
+
+static inline bool run_router(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                              sl__target *target) {
     const struct sl__node *node = stage->node;
-    struct sl_pipe_item item = sl__flow_item(stage, token);
-    struct sl_error error;
-    sl__error_init(&error);
+    const struct sl_pipe_item item = sl__flow_item(stage, token);
     enum sl_code code = SL_OK;
     *target = node->otherwise;
     lock(stage);
     uint64_t start_ns = begin_timing(stage);
-    for (uint32_t i = 0; i < node->route_count && code == SL_OK; i++) {
+    for (uint32_t i = 0; i < node->route_count; i++) {
         const struct sl_route *route = &node->stage.routes[i];
         bool taken = route->when == NULL;
-        code = taken ? SL_OK : route->when(route->context, &item, &taken, &error);
-        if (code == SL_OK && taken) {
+        code = taken ? SL_OK : route->when(route->context, &item, &taken, &hand->error);
+        if (SL_UNLIKELY(code != SL_OK)) {
+            break;
+        }
+        if (taken) {
             *target = node->routes[i];
             break;
         }
     }
     end_timing(stage, start_ns);
     unlock(stage);
-    if (code != SL_OK) {
-        if (error.code == SL_OK) {
-            (void)sl_error_set(&error, code, "a route of stage %s failed: %s", node->stage.name, sl_code_text(code));
-        }
-        error.code = code;
-        sl__flow_fail(hand, stage, token, &error);
-        sl_error_finish(&error);
+    if (SL_UNLIKELY(code != SL_OK)) {
+        fail_route(hand, stage, token, code);
         return false;
     }
+    clear(&hand->error);
     count(stage, SL_STATUS_ROUTED);
     trace(stage, token, SL_STATUS_ROUTED);
     return true;
@@ -499,6 +536,7 @@ bool sl__hand_init(struct sl__hand *hand, struct sl_pipe_run *run, const uint32_
         .node_count = node_count,
         .rows = calloc(run->pipe->node_count, sizeof *hand->rows),
     };
+    sl__error_init(&hand->error);
     return hand->rows != NULL;
 }
 
@@ -508,6 +546,21 @@ void sl__hand_finish(struct sl__hand *hand) {
         free(hand->rows);
         hand->rows = NULL;
     }
+}
+
+bool sl__hand_keep_lent(struct sl__hand *hand, struct sl__token *token) {
+    struct sl_value value = sl__kept_value(&token->value);
+    struct sl__blob *reply = hand->reply;
+    bool replied = reply != NULL && sl__value_inside(value, reply->data, reply->size);
+    if (replied ? sl__arena_hold(&hand->arena, reply, value, &token->value)
+                : sl__arena_copy(&hand->arena, value, &token->value)) {
+        return true;
+    }
+    struct sl_error error = SL_ERROR_INIT;
+    (void)sl_error_set(&error, SL_E_OUT_OF_MEMORY, "no memory for a value of %zu bytes", value.size);
+    sl__pipe_run_end(hand->run, SL__PIPE_STOPPING, &error);
+    sl_error_finish(&error);
+    return false;
 }
 
 static void put_row(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__row *row) {
@@ -542,31 +595,40 @@ void sl__hand_tidy(struct sl__hand *hand) {
 
 /* ---- carrying ---------------------------------------------------------------------------------------------------- */
 
+/* Puts it down before a stage with a thread of its own, which counts it when it takes it. */
+static void put_down(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token) {
+    if (stage->hosted) {
+        /* Only the source leads to the hosted one, and this is the thread that reads it: what is lent is taken at once (see sl__pipe_run_read). */
+        sl__row_push(&stage->queue.taken, token);
+    } else if (SL_LIKELY(sl__hand_keep(hand, token))) {
+        sl__row_push(&hand->rows[stage->index], token);
+        sl__hand_note(hand);
+    } else {
+        refuse(hand, stage, token);
+    }
+}
+
 void sl__flow_carry(struct sl__hand *hand, struct sl__token *token, sl__target target) {
     struct sl_pipe_run *run = hand->run;
-    for (;;) {
-        if (sl__target_is_output(target)) {
-            token->output = sl__target_index(target);
-            sl__order_arrive(hand, token);
-            return;
-        }
+    while (!sl__target_is_output(target)) {
         struct sl__stage_run *stage = &run->stages[target];
-        enter(stage, token);
+        if (SL_UNLIKELY(token->origin->traced)) {
+            token->enter_ns = sl__clock_now_ns();
+        }
         if (SL_UNLIKELY(sl__pipe_run_cancelled(run))) {
             refuse(hand, stage, token);
             return;
         }
         if (stage->node->threaded) {
-            /* Only the source leads to the hosted one, and this is the thread that reads it. */
-            sl__row_push(stage->hosted ? &stage->queue.taken : &hand->rows[target], token);
-            if (!stage->hosted) {
-                sl__hand_note(hand);
-            }
+            put_down(hand, stage, token);
             return;
         }
+        sl__stage_bump(stage, &stage->input, 1);
         if (!(stage->node->stage.kind == SL_STAGE_ROUTER ? run_router(hand, stage, token, &target)
                                                          : run_native(hand, stage, token, &target))) {
             return;
         }
     }
+    token->output = sl__target_index(target);
+    sl__order_arrive(hand, token);
 }

@@ -101,38 +101,20 @@ bool sl__arena_open_reply(struct sl__arena *arena, struct sl__blob *reply) {
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
 
-static void init(struct sl__token *token, struct sl__origin *origin, struct sl__kept value, uint32_t producer) {
-    token->next = NULL;
-    token->origin = origin;
-    token->value = value;
-    token->error = NULL;
-    token->made = NULL;
-    token->enter_ns = 0;
-    token->producer = producer;
-    token->output = 0;
-    token->depth = 0;
-}
-
-struct sl__token *sl__token_create(struct sl__origin *origin, struct sl__kept value, uint32_t producer) {
+struct sl__token *sl__token_create(struct sl__origin *origin, struct sl__kept value) {
     struct sl__token *token = malloc(sizeof *token);
     if (token != NULL) {
-        init(token, origin, value, producer);
+        sl__token_init(token, origin, value);
     }
     return token;
 }
 
-struct sl__token *sl__token_first(struct sl__origin *origin, struct sl__kept value) {
-    init(&origin->first, origin, value, SL__NOWHERE);
-    return &origin->first;
-}
-
-void sl__token_destroy(struct sl__token *token) {
-    sl__kept_drop(&token->value);
-    if (SL_UNLIKELY(token->made != NULL)) {
+void sl__token_destroy_rest(struct sl__token *token) {
+    if (token->laden && token->made != NULL) {
         sl__emissions_finish(token->made);
         free(token->made);
     }
-    if (SL_UNLIKELY(token->error != NULL)) {
+    if (token->laden && token->error != NULL) {
         sl_error_finish(token->error);
         free(token->error);
     }

@@ -2,6 +2,9 @@
 /*
  * What is under way in a run.
  *
+ *   lent    of a value: it lies where it came from (the source, a stage's writer, a worker's reply), and only as long as the thread that has it does
+ *           nothing else; whoever puts it down has it kept first
+ *   kept    of a value: a chunk holds it
  *   chunk   memory that values lie in; it is given back when the last of them has gone
  *   arena   where one thread puts the values that it keeps: one chunk at a time
  *   token   one item at one place: in the hands of a thread, in a queue, or in an output's line
@@ -34,10 +37,18 @@ struct sl__chunk {
 
 /* A value and what holds it. All zero: none. */
 struct sl__kept {
-    const uint8_t *data;
+    const uint8_t *data; /* NULL, with a size: a dispatch has it */
     size_t size;
-    struct sl__chunk *chunk;
+    struct sl__chunk *chunk; /* NULL: it is lent */
 };
+static inline struct sl__kept sl__lent(struct sl_value value) {
+    return (struct sl__kept){value.data, value.size, NULL};
+}
+/* Whether all of the value is part of the other, or is it. */
+static inline bool sl__value_inside(struct sl_value value, const uint8_t *data, size_t size) {
+    uintptr_t offset = (uintptr_t)value.data - (uintptr_t)data;
+    return data != NULL && offset <= size && value.size <= size - offset;
+}
 
 /*
  * A chunk that is open is charged with more references than it can have values; closing gives back those that no value got. So a value that is kept costs no
@@ -92,12 +103,13 @@ struct sl__token {
     struct sl__token *next; /* in a queue, or of the same origin in line */
     struct sl__origin *origin;
     struct sl__kept value;
-    uint32_t producer;          /* node, or SL__NOWHERE: the source */
+    const char *producer;       /* name of the stage that gave it out; NULL: it came from the source */
     uint32_t output;            /* in line: of which */
+    uint8_t depth;              /* of the path */
+    bool laden;                 /* it has `made` or `error`, which mean nothing otherwise */
+    uint64_t enter_ns;          /* traced: into the stage where it is; 0: into none yet */
     struct sl__emissions *made; /* by a native stage with threads; or NULL */
     struct sl_error *error;     /* why it was sent on by on_error_to; or NULL */
-    uint64_t enter_ns;
-    uint32_t depth; /* of the path */
     uint32_t path[SL__PATH_MAX];
 };
 
@@ -109,19 +121,44 @@ struct sl__origin {
     struct sl__kept meta;   /* or none */
     _Atomic uint32_t live;  /* tokens under way */
     bool cancelled;         /* something of it was */
+    bool traced;
     _Alignas(SL__LINE_SIZE) struct sl__token first;
 };
 
+static inline void sl__token_init(struct sl__token *token, struct sl__origin *origin, struct sl__kept value) {
+    token->origin = origin;
+    token->value = value;
+    token->producer = NULL;
+    token->depth = 0;
+    token->laden = false;
+    token->enter_ns = 0;
+}
 /* One more token of an origin. Takes over the value. NULL: no memory; the value is still the caller's. */
-struct sl__token *sl__token_create(struct sl__origin *origin, struct sl__kept value, uint32_t producer);
-/* The same for the one that the origin brings along. */
-struct sl__token *sl__token_first(struct sl__origin *origin, struct sl__kept value);
-void sl__token_destroy(struct sl__token *token);
+struct sl__token *sl__token_create(struct sl__origin *origin, struct sl__kept value);
+/* Before the first thing is put into `made` or `error`. */
+static inline void sl__token_load(struct sl__token *token) {
+    if (!token->laden) {
+        token->laden = true;
+        token->made = NULL;
+        token->error = NULL;
+    }
+}
+static inline struct sl_error *sl__token_error(const struct sl__token *token) {
+    return token->laden ? token->error : NULL;
+}
+/* All but its first line, and the memory of one that is not its origin's. */
+void sl__token_destroy_rest(struct sl__token *token);
+static inline void sl__token_destroy(struct sl__token *token) {
+    sl__kept_drop(&token->value);
+    if (token->laden || token != &token->origin->first) {
+        sl__token_destroy_rest(token);
+    }
+}
 
 /* ---- what a stage gave out for one item -------------------------------------------------------------------------- */
 
 struct sl__emission {
-    struct sl__kept value; /* without a chunk: the item's own */
+    struct sl__kept value; /* without a chunk: lent, or part of the item's own */
     sl__target target;     /* SL__NOWHERE: the stage's next */
 };
 struct sl__emissions {

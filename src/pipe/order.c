@@ -10,7 +10,7 @@
  * THE DELIVERER. Whoever takes `due` from 0 is it, and stays it until it has brought `due` back to 0; the others leave their finds to it. It looks at the origins
  * after it has read `due`: a thread that ended an origin added to `due` afterwards, so either that look has seen the end, or `due` is not
  * what was read and another look follows. A thread says so once for many origins, when it tidies up (flow.c). A run on one thread (`solo`) needs nothing
- * of that.
+ * of that, and what the oldest origin waited for is given out without having been kept.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -28,11 +28,7 @@ struct sl__origin_block {
     struct sl__origin_block *next;
 };
 
-static struct sl__origin **place(const struct sl_pipe_run *run, uint64_t sequence) {
-    return &run->origins[sequence & run->origin_mask];
-}
-
-static bool more_origins(struct sl_pipe_run *run) {
+bool sl__order_more(struct sl_pipe_run *run) {
     /* Acquire: what the deliverer did with them is over. */
     run->spare = atomic_exchange_explicit(&run->returned, NULL, memory_order_acquire);
     if (run->spare != NULL) {
@@ -59,75 +55,57 @@ void sl__order_finish(struct sl_pipe_run *run) {
     }
 }
 
-struct sl__token *sl__order_open(struct sl_pipe_run *run, uint64_t id, struct sl__kept value, struct sl__kept meta) {
-    if (run->spare == NULL && !more_origins(run)) {
-        return NULL;
-    }
-    struct sl__origin *origin = run->spare;
-    run->spare = origin->next;
-    uint64_t sequence = atomic_load_explicit(&run->tail, memory_order_relaxed);
-    uint64_t in_flight = sequence + 1 - atomic_load_explicit(&run->head, memory_order_acquire);
-    SL_ASSERT(in_flight <= run->origin_mask + 1);
-    origin->id = id;
-    origin->sequence = sequence;
-    origin->meta = meta;
-    origin->cancelled = false;
-    origin->line = NULL;
-    atomic_store_explicit(&origin->live, 1, memory_order_relaxed);
-    run->in_flight_peak = SL_MAX(run->in_flight_peak, (uint32_t)in_flight);
-    *place(run, sequence) = origin;
-    atomic_store_explicit(&run->tail, sequence + 1, memory_order_release);
-    return sl__token_first(origin, value);
-}
-
 void sl__order_add(struct sl__origin *origin, uint32_t more) {
     atomic_fetch_add_explicit(&origin->live, more, memory_order_relaxed);
 }
 
 /* ---- giving out -------------------------------------------------------------------------------------------------- */
 
+static __attribute__((noinline)) void close_sinks(struct sl_pipe_run *run, struct sl__output_run *output,
+                                                  const struct sl__origin *origin, enum sl_code code) {
+    struct sl_error *error = &output->error;
+    atomic_store(&run->sinks_closed, true);
+    if (code != SL_E_END) {
+        char cause[SL_ERROR_MESSAGE_SIZE];
+        memcpy(cause, error->message, sizeof cause);
+        (void)sl_error_set(error, SL_E_SINK, "the sink of output %s failed at item %llu with %s: %.400s", output->name,
+                           (unsigned long long)origin->sequence, sl_code_name(code),
+                           cause[0] != '\0' ? cause : sl_code_text(code));
+    }
+    sl__pipe_run_end(run, SL__PIPE_CANCELLING, code != SL_E_END ? error : NULL);
+}
+
 /* By one thread at a time for each output. */
 static void give(struct sl_pipe_run *run, const struct sl__token *token) {
     const struct sl__origin *origin = token->origin;
     struct sl__output_run *output = &run->outputs[token->output];
-    const char *name = run->pipe->outputs[token->output];
     if (atomic_load_explicit(&run->sinks_closed, memory_order_relaxed)) {
         return;
     }
     atomic_store_explicit(&output->count, atomic_load_explicit(&output->count, memory_order_relaxed) + 1,
                           memory_order_relaxed);
-    if (SL_UNLIKELY(sl__pipe_run_traced(run, token))) {
-        sl__pipe_run_trace(run, token, name, SL_STATUS_OK);
+    if (SL_UNLIKELY(origin->traced)) {
+        sl__pipe_run_trace(run, token, output->name, SL_STATUS_OK);
     }
     if (output->sink == NULL) {
         return;
     }
     const struct sl_pipe_outcome outcome = {
         .size = sizeof outcome,
-        .output = name,
+        .output = output->name,
         .id = origin->id,
         .origin = origin->sequence,
         .value = sl__kept_value(&token->value),
         .meta = sl__kept_value(&origin->meta),
-        .stage = token->producer != SL__NOWHERE ? run->pipe->nodes[token->producer].stage.name : NULL,
-        .error = token->error,
+        .stage = token->producer,
+        .error = sl__token_error(token),
     };
-    struct sl_error error;
-    sl__error_init(&error);
-    enum sl_code code = output->sink->put(output->sink->context, &outcome, &error);
-    if (code != SL_OK) {
-        atomic_store(&run->sinks_closed, true);
-        if (code != SL_E_END) {
-            char cause[SL_ERROR_MESSAGE_SIZE];
-            memcpy(cause, error.message, sizeof cause);
-            (void)sl_error_set(&error, SL_E_SINK, "the sink of output %s failed at item %llu with %s: %.400s", name,
-                               (unsigned long long)origin->sequence, sl_code_name(code),
-                               cause[0] != '\0' ? cause : sl_code_text(code));
-        }
-        sl__pipe_run_end(run, SL__PIPE_CANCELLING, code != SL_E_END ? &error : NULL);
+    enum sl_code code = output->sink->put(output->sink->context, &outcome, &output->error);
+    if (SL_UNLIKELY(code != SL_OK)) {
+        close_sinks(run, output, origin, code);
     }
-    if (SL_UNLIKELY(error.code != SL_OK)) {
-        sl_error_finish(&error);
+    if (SL_UNLIKELY(output->error.code != SL_OK)) {
+        sl_error_finish(&output->error);
     }
 }
 
@@ -144,32 +122,48 @@ static void give_back(struct sl_pipe_run *run, struct sl__origin *origin) {
     }
 }
 
-/* Gives out what is finished, from the oldest origin on. Deliverer only. */
-static void advance(struct sl_pipe_run *run) {
+/* The oldest origin when it has ended, else NULL. Deliverer only, as what follows. */
+static inline struct sl__origin *ended(const struct sl_pipe_run *run) {
     uint64_t head = atomic_load_explicit(&run->head, memory_order_relaxed);
-    while (head < atomic_load_explicit(&run->tail, memory_order_acquire)) {
-        struct sl__origin *origin = *place(run, head);
-        if (atomic_load_explicit(&origin->live, memory_order_acquire) != 0) {
-            break;
-        }
-        run->gap = run->gap || origin->cancelled;
+    if (head == atomic_load_explicit(&run->tail, memory_order_acquire)) {
+        return NULL;
+    }
+    struct sl__origin *origin = *sl__order_place(run, head);
+    return atomic_load_explicit(&origin->live, memory_order_acquire) == 0 ? origin : NULL;
+}
+
+static inline void give_next(struct sl_pipe_run *run, struct sl__token *token) {
+    run->gap = run->gap || token->origin->cancelled;
+    if (SL_LIKELY(!run->gap)) {
+        give(run, token);
+    }
+    sl__token_destroy(token);
+}
+
+/* The oldest origin has ended, and its line has been given out. */
+static inline void retire(struct sl_pipe_run *run, struct sl__origin *origin) {
+    uint64_t after = origin->sequence + 1;
+    run->gap = run->gap || origin->cancelled;
+    sl__kept_drop(&origin->meta);
+    run->finished += origin->cancelled ? 0 : 1;
+    if (SL_LIKELY(!run->gap && !atomic_load_explicit(&run->sinks_closed, memory_order_relaxed))) {
+        run->resume = after;
+    }
+    give_back(run, origin);
+    atomic_store_explicit(&run->head, after, memory_order_release);
+    if (SL_UNLIKELY(atomic_load_explicit(&run->feeder_waits, memory_order_relaxed))) {
+        sl__pipe_run_room(run); /* the sinks may be slow */
+    }
+}
+
+/* Gives out what is finished, from the oldest origin on. */
+static void advance(struct sl_pipe_run *run) {
+    for (struct sl__origin *origin; (origin = ended(run)) != NULL;) {
         for (struct sl__token *token = origin->line, *next; token != NULL; token = next) {
             next = token->next;
-            if (!run->gap) {
-                give(run, token);
-            }
-            sl__token_destroy(token);
+            give_next(run, token);
         }
-        sl__kept_drop(&origin->meta);
-        run->finished += origin->cancelled ? 0 : 1;
-        if (!run->gap && !atomic_load_explicit(&run->sinks_closed, memory_order_relaxed)) {
-            run->resume = head + 1;
-        }
-        give_back(run, origin);
-        atomic_store_explicit(&run->head, ++head, memory_order_release);
-        if (SL_UNLIKELY(atomic_load_explicit(&run->feeder_waits, memory_order_relaxed))) {
-            sl__pipe_run_room(run); /* the sinks may be slow */
-        }
+        retire(run, origin);
     }
     if (!run->solo) {
         /* Either this sees that the feeder waits, or the feeder sees the head as it is now. */
@@ -230,6 +224,12 @@ static bool is_alone(const struct sl__origin *origin) {
     return atomic_load_explicit(&origin->live, memory_order_acquire) == 1;
 }
 
+/* On one thread, the last token of the oldest origin need not stand in line. */
+static inline bool is_next(const struct sl_pipe_run *run, const struct sl__origin *origin) {
+    return run->solo && origin->sequence == atomic_load_explicit(&run->head, memory_order_relaxed) &&
+           origin->line == NULL && is_alone(origin);
+}
+
 void sl__order_arrive(struct sl__hand *hand, struct sl__token *token) {
     struct sl_pipe_run *run = hand->run;
     struct sl__origin *origin = token->origin;
@@ -239,6 +239,19 @@ void sl__order_arrive(struct sl__hand *hand, struct sl__token *token) {
         give(run, token);
         pthread_mutex_unlock(&output->lock);
         sl__order_end(hand, token, false);
+        return;
+    }
+    if (SL_LIKELY(is_next(run, origin))) {
+        atomic_store_explicit(&origin->live, 0, memory_order_relaxed);
+        give_next(run, token);
+        retire(run, origin);
+        if (SL_UNLIKELY(ended(run) != NULL)) { /* it had waited for this one */
+            advance(run);
+        }
+        return;
+    }
+    if (SL_UNLIKELY(!sl__hand_keep(hand, token))) {
+        sl__order_end(hand, token, true);
         return;
     }
     if (is_alone(origin)) {

@@ -12,8 +12,9 @@
 
 #define IN_FLIGHT_LIMIT 1048576
 #define TRACE_LIMIT 4096
-#define HOPS_PER_ITEM 64 /* traced, on the average; further ones are left out */
-#define READS_MAX 256    /* of the source in one go, when all that is read goes elsewhere */
+#define HOPS_PER_ITEM 64  /* traced, on the average; further ones are left out */
+#define READS_MAX 256     /* of the source in one go, when all that is read goes elsewhere */
+#define ROOM_ITEMS_MAX 32 /* that are read before it is looked again whether there is room */
 
 /* Whoever feeds looks again. */
 void sl__pipe_run_wake(struct sl_pipe_run *run) {
@@ -101,20 +102,31 @@ void sl__pipe_run_room(struct sl_pipe_run *run) {
     }
 }
 
+/* Looks whether an item may be taken, and how many more before this has to be looked at again. Feeder only. */
 static bool has_room(struct sl_pipe_run *run) {
-    uint64_t bytes = atomic_load(&run->bytes);
+    uint64_t bytes = atomic_load(&run->bytes) + run->host_bytes;
+    uint64_t in_flight = atomic_load(&run->tail) - atomic_load(&run->head);
+    uint64_t bytes_max = run->options.in_flight_bytes_max, items_max = run->options.in_flight_max;
     if (bytes > atomic_load_explicit(&run->bytes_peak, memory_order_relaxed)) {
         atomic_store_explicit(&run->bytes_peak, bytes, memory_order_relaxed);
     }
-    uint64_t in_flight = atomic_load(&run->tail) - atomic_load(&run->head);
-    if (in_flight >= run->options.in_flight_max || (bytes >= run->options.in_flight_bytes_max && in_flight > 0)) {
+    run->room_items = 0;
+    if (in_flight >= items_max || (bytes >= bytes_max && in_flight > 0)) {
         return false;
     }
-    for (uint32_t i = 0; i < run->pipe->entry_count; i++) { /* what the hosted one has is taken at once */
-        if (!run->stages[run->pipe->entry[i]].hosted && sl__queue_full(&run->stages[run->pipe->entry[i]].queue)) {
+    uint64_t items = SL_MIN(items_max - in_flight, (uint64_t)ROOM_ITEMS_MAX);
+    for (uint32_t i = 0; i < run->pipe->entry_count; i++) {
+        struct sl__stage_run *stage = &run->stages[run->pipe->entry[i]];
+        if (stage->hosted) { /* what it has is taken at once */
+            continue;
+        }
+        if (sl__queue_full(&stage->queue)) {
             return false;
         }
+        items = 1;
     }
+    run->room_items = items;
+    run->room_bytes = bytes < bytes_max ? bytes_max - bytes : 1;
     return true;
 }
 
@@ -164,13 +176,11 @@ bool sl__pipe_run_has_room(struct sl_pipe_run *run) {
 }
 
 /* Feeder; there is room. */
-static enum sl_code carry_in(struct sl_pipe_run *run, const struct sl_item *item, struct sl_error *error) {
-    struct sl__kept value = {0}, meta = {0};
-    bool fits = sl__arena_copy(&run->hand.arena, item->value, &value) &&
-                (item->meta.size == 0 || sl__arena_copy(&run->hand.arena, item->meta, &meta));
-    struct sl__token *token = fits ? sl__order_open(run, item->id, value, meta) : NULL;
+static inline enum sl_code carry_in(struct sl_pipe_run *run, const struct sl_item *item, struct sl_error *error) {
+    struct sl__kept meta = {0};
+    bool fits = SL_LIKELY(item->meta.size == 0) || sl__arena_copy(&run->hand.arena, item->meta, &meta);
+    struct sl__token *token = fits ? sl__order_open(run, item->id, sl__lent(item->value), meta) : NULL;
     if (token == NULL) {
-        sl__kept_drop(&value);
         sl__kept_drop(&meta);
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for an item of %zu bytes", item->value.size);
     }
@@ -327,12 +337,16 @@ static void init(struct sl_pipe_run *run) {
                                                   .store_count = run->options.store_count};
         sl_writer_init(&stage->context_writer, NULL);
         stage->report = (struct sl_report)SL_REPORT_INIT;
+        stage->emit.run = run;
+        stage->emit.node = stage->node;
         sl__emissions_init(&stage->emit.made);
         sl_writer_init(&stage->emit.writer, NULL);
         pthread_mutex_init(&stage->lock, NULL);
         sl__queue_init(&stage->queue, pipe->nodes[i].stage.queue_max);
     }
     for (uint32_t i = 0; i < pipe->output_count; i++) {
+        sl__error_init(&run->outputs[i].error);
+        run->outputs[i].name = pipe->outputs[i];
         pthread_mutex_init(&run->outputs[i].lock, NULL);
         run->outputs[i].sink = find_sink(&run->options, pipe->outputs[i]);
     }
@@ -510,7 +524,7 @@ enum sl_code sl_pipe_finish(struct sl_pipe_run *run, uint32_t timeout_ms, struct
     join_all(run);
     sl__arena_close(&run->hand.arena);
     SL_ASSERT(atomic_load(&run->head) == atomic_load(&run->tail));
-    SL_ASSERT(atomic_load(&run->bytes) == 0);
+    SL_ASSERT(atomic_load(&run->bytes) + run->host_bytes == 0);
     if (report != NULL) {
         sl__pipe_report_fill(run, report);
     }
@@ -543,49 +557,64 @@ static void stop_reading(struct sl_pipe_run *run) {
 
 /* Whether an item may be read: again: no room; closed: the run takes nothing more. */
 static enum sl_code may_read(struct sl_pipe_run *run) {
-    enum sl_code code = await_room(run, false, NULL);
-    if (code == SL_E_AGAIN) {
-        /* Looked at once more after the wish is known: what made room before did not know of it. */
-        atomic_store(&run->feeder_waits, true);
-        code = await_room(run, false, NULL);
+    if (SL_UNLIKELY(atomic_load(&run->ending) != SL__PIPE_RUNNING)) {
+        return SL_E_CLOSED;
     }
-    return code;
+    if (SL_LIKELY(run->room_items > 0 && run->room_bytes > 0) || has_room(run)) {
+        return SL_OK;
+    }
+    /* Looked at once more after the wish is known: what made room before did not know of it. */
+    return sl__pipe_run_has_room(run) ? SL_OK : SL_E_AGAIN;
+}
+
+/* Nothing was taken from the source, for this reason. As read_one. */
+static __attribute__((noinline)) enum sl_code take_nothing(struct sl_pipe_run *run, enum sl_code code) {
+    struct sl_error *error = &run->hand.error;
+    if (code != SL_E_AGAIN && code != SL_E_END && code != SL_E_CLOSED) {
+        sl__pipe_run_source_failed(run, code, error);
+    }
+    if (error->code != SL_OK) {
+        sl_error_finish(error);
+    }
+    if (code == SL_E_AGAIN) {
+        return code;
+    }
+    stop_reading(run);
+    return SL_E_END;
 }
 
 /* Takes one item from the source. again: none now, or no room; end: there will be none. Room first: an item that was read is taken. */
-static enum sl_code read_one(struct sl_pipe_run *run) {
+static inline enum sl_code read_one(struct sl_pipe_run *run) {
+    struct sl_error *error = &run->hand.error;
+    struct sl_item item = {0};
     if (run->hand.untidy) { /* the source may take its time */
         sl__hand_tidy(&run->hand);
     }
     if (run->host != NULL && run->host->hand.untidy) {
         sl__hand_tidy(&run->host->hand);
     }
-    struct sl_error error;
-    sl__error_init(&error);
     enum sl_code code = may_read(run);
-    if (code == SL_OK) {
-        struct sl_item item = {0};
-        code = run->source.next(run->source.context, &item, &error);
-        if (code == SL_OK) {
-            code = check_item(&item, &error);
-        }
-        if (code == SL_OK) {
-            code = carry_in(run, &item, &error);
-            if (code != SL_OK) {
-                sl__pipe_run_end(run, SL__PIPE_STOPPING, &error);
-            }
-        } else if (code != SL_E_END && code != SL_E_AGAIN) {
-            sl__pipe_run_source_failed(run, code, &error);
-        }
+    if (SL_LIKELY(code == SL_OK)) {
+        code = run->source.next(run->source.context, &item, error);
     }
-    if (code != SL_OK && code != SL_E_AGAIN) {
-        stop_reading(run);
-        code = SL_E_END;
+    if (SL_LIKELY(code == SL_OK)) {
+        code = check_item(&item, error);
     }
-    if (SL_UNLIKELY(error.code != SL_OK)) {
-        sl_error_finish(&error);
+    if (SL_UNLIKELY(code != SL_OK)) {
+        return take_nothing(run, code);
     }
-    return code;
+    if (SL_UNLIKELY(error->code != SL_OK)) {
+        sl_error_finish(error);
+    }
+    size_t size = item.value.size + item.meta.size;
+    run->room_items--;
+    run->room_bytes -= SL_MIN(run->room_bytes, size);
+    code = carry_in(run, &item, error);
+    if (SL_UNLIKELY(code != SL_OK)) {
+        sl__pipe_run_end(run, SL__PIPE_STOPPING, error);
+        return take_nothing(run, SL_E_END);
+    }
+    return SL_OK;
 }
 
 enum sl_code sl__pipe_run_read(struct sl_pipe_run *run, struct sl__stage_run *stage) {

@@ -7,6 +7,10 @@
  * sl_pipe_feed() is both: it runs the dispatch of the first threaded node, whose source reads the run's, so that an item gets there
  * without a change of threads.
  *
+ * VALUES. A thread carries what it has just been given, and does nothing else until it has carried it as far as it can. So the value stays where it is, lent: in
+ * the source's memory, in a stage's writer, in a worker's reply. It is kept, by a copy or with the reply, when the token is put down: in a queue, in an
+ * output's line. What the hosted dispatch reads it copies into a lane before it reads on: such a value is never kept at all.
+ *
  * ORDER. Origins stand in a ring, from `head` (the oldest that is not finished) to `tail`. A token that reaches an output of an ordered run is put
  * in its origin's line; when the oldest origin has nothing under way any more its line is given to the sinks, by one thread at a
  * time, and the next one's turn has come. So the window of origins bounds what can wait there.
@@ -21,6 +25,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/assert.h"
+#include "base/macros.h"
 #include "item.h"
 #include "lane/lane.h"
 #include "plan.h"
@@ -37,6 +43,8 @@ struct sl_pipe_run;
 struct sl__hand {
     struct sl_pipe_run *run;
     struct sl__arena arena; /* where it keeps values */
+    struct sl__blob *reply; /* what is lent may lie in it; or NULL */
+    struct sl_error error;  /* of the function that is being called; clear in between */
     const uint32_t *nodes;  /* threaded ones that it brings tokens to */
     uint32_t node_count;
     struct sl__row *rows;   /* by node: what is to be put in its queue */
@@ -50,11 +58,11 @@ struct sl_emit {
     struct sl_pipe_run *run;
     const struct sl__node *node;
     struct sl__arena *arena;
-    const struct sl__kept *input; /* what is given out unchanged is not copied */
+    const struct sl__kept *input; /* what is given out of it is not copied */
     struct sl__emissions made;
     struct sl_writer writer;
+    bool lends; /* what is written is carried on before anything else is */
     bool writing;
-    bool routed;
 };
 
 enum sl__pipe_ending {
@@ -102,7 +110,9 @@ struct sl__stage_run {
 };
 
 struct sl__output_run {
+    const char *name;
     const struct sl_pipe_sink *sink; /* or NULL */
+    struct sl_error error;           /* of the sink; clear between two calls */
     pthread_mutex_t lock;            /* as completed: one call at a time */
     _Atomic uint64_t count;          /* written by who gives out */
 };
@@ -131,6 +141,9 @@ struct sl_pipe_run {
     struct sl__origin_block *blocks;
     uint32_t in_flight_peak;
     _Atomic uint64_t bytes_peak;
+    uint64_t host_bytes; /* of items that only the hosted dispatch has */
+    uint64_t room_items; /* so many may be taken before it is looked anew whether there is room, */
+    uint64_t room_bytes; /* and so many bytes of them; the last one may pass it */
     struct sl__hand hand;
     pthread_mutex_t feed;    /* one at a time */
     _Atomic bool input_over; /* no other origin will be opened */
@@ -158,6 +171,15 @@ struct sl_pipe_run {
     uint32_t hop_count, hop_capacity;
 };
 
+/* A counter of a stage that one thread at a time works for needs no locked instruction. */
+static inline void sl__stage_bump(const struct sl__stage_run *stage, _Atomic uint64_t *counter, uint64_t by) {
+    if (SL_UNLIKELY(stage->shared)) {
+        atomic_fetch_add_explicit(counter, by, memory_order_relaxed);
+    } else {
+        atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by, memory_order_relaxed);
+    }
+}
+
 /* ---- flow.c ------------------------------------------------------------------------------------------------------ */
 
 /* False: no memory. `nodes` is borrowed. */
@@ -172,12 +194,17 @@ static inline void sl__hand_note(struct sl__hand *hand) {
 }
 /* Says it. */
 void sl__hand_tidy(struct sl__hand *hand);
+/* The token is put down: a value that was lent is kept from here on. False: no memory, and the run has been told. */
+bool sl__hand_keep_lent(struct sl__hand *hand, struct sl__token *token);
+static inline bool sl__hand_keep(struct sl__hand *hand, struct sl__token *token) {
+    return token->value.chunk != NULL || sl__hand_keep_lent(hand, token);
+}
 
 /* Carries a token on from where it is; it is the callee's. */
 void sl__flow_carry(struct sl__hand *hand, struct sl__token *token, sl__target target);
-/* The node that had the token gives one value out for it, by a route or not. Takes both over. */
+/* The node that had the token gives one value out for it, which is lent. `target` SL__NOWHERE: to its next. Takes over the token. */
 void sl__flow_emit_one(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
-                       struct sl__emission emission);
+                       struct sl_value value, sl__target target);
 /* The node that had the token gives these out for it. Takes over the token and what is in `made`. */
 void sl__flow_emit(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
                    struct sl__emissions *made);
@@ -186,20 +213,53 @@ void sl__flow_end(struct sl__hand *hand, struct sl__stage_run *stage, struct sl_
 /* It failed there: sent on by on_error_to, or its end. */
 void sl__flow_fail(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
                    const struct sl_error *error);
-/* Puts an emission into `made`. False: no memory. Takes over the value. */
+/* Puts an emission into `made`. False: no memory. Takes over a value that is kept. */
 bool sl__flow_add(struct sl__emissions *made, struct sl__kept value, sl__target target);
-/* The stage's own thread has taken it from the queue. */
-void sl__flow_taken(struct sl__stage_run *stage);
 /* A destination that was named while the run was going: SL__NOWHERE when the stage may not send there. */
 sl__target sl__flow_destination(const struct sl_pipe *pipe, const struct sl__node *node, const char *name);
-void sl__emit_init(struct sl_emit *emit, struct sl__stage_run *stage, struct sl__arena *arena,
-                   const struct sl__token *token);
+/* `lends`: whoever called the stage carries on what it gave out before anybody calls it again. */
+static inline void sl__emit_init(struct sl_emit *emit, struct sl__arena *arena, const struct sl__token *token,
+                                 bool lends) {
+    emit->arena = arena;
+    emit->input = &token->value;
+    emit->lends = lends;
+    emit->writing = false;
+}
 struct sl_pipe_item sl__flow_item(const struct sl__stage_run *stage, const struct sl__token *token);
 
 /* ---- order.c ----------------------------------------------------------------------------------------------------- */
 
+/* Finds origins to use. False: no memory. Feeder only. */
+bool sl__order_more(struct sl_pipe_run *run);
+static inline struct sl__origin **sl__order_place(const struct sl_pipe_run *run, uint64_t sequence) {
+    return &run->origins[sequence & run->origin_mask];
+}
 /* The first token of the next origin. Takes over the values. NULL: no memory; they are still the caller's. Feeder only; there is room. */
-struct sl__token *sl__order_open(struct sl_pipe_run *run, uint64_t id, struct sl__kept value, struct sl__kept meta);
+static inline struct sl__token *sl__order_open(struct sl_pipe_run *run, uint64_t id, struct sl__kept value,
+                                               struct sl__kept meta) {
+    if (SL_UNLIKELY(run->spare == NULL) && !sl__order_more(run)) {
+        return NULL;
+    }
+    struct sl__origin *origin = run->spare;
+    run->spare = origin->next;
+    uint64_t sequence = atomic_load_explicit(&run->tail, memory_order_relaxed);
+    uint64_t in_flight = sequence + 1 - atomic_load_explicit(&run->head, memory_order_acquire);
+    SL_ASSERT(in_flight <= run->origin_mask + 1);
+    origin->id = id;
+    origin->sequence = sequence;
+    origin->meta = meta;
+    origin->cancelled = false;
+    origin->traced = sequence < run->options.trace_items;
+    origin->line = NULL;
+    atomic_store_explicit(&origin->live, 1, memory_order_relaxed);
+    if (in_flight > run->in_flight_peak) {
+        run->in_flight_peak = (uint32_t)in_flight;
+    }
+    *sl__order_place(run, sequence) = origin;
+    atomic_store_explicit(&run->tail, sequence + 1, memory_order_release);
+    sl__token_init(&origin->first, origin, value);
+    return &origin->first;
+}
 /* `more` tokens came of one of it. */
 void sl__order_add(struct sl__origin *origin, uint32_t more);
 /* The token is at an output. Takes it over. */
@@ -269,9 +329,6 @@ bool sl__pipe_run_has_room(struct sl_pipe_run *run);
 void sl__pipe_run_seal(struct sl_pipe_run *run);
 /* What reads the source got this from it: the run stops reading, and ends with source_failed. */
 void sl__pipe_run_source_failed(struct sl_pipe_run *run, enum sl_code code, const struct sl_error *cause);
-static inline bool sl__pipe_run_traced(const struct sl_pipe_run *run, const struct sl__token *token) {
-    return token->origin->sequence < run->options.trace_items;
-}
 /* One that is traced. */
 void sl__pipe_run_trace(struct sl_pipe_run *run, const struct sl__token *token, const char *at, enum sl_status status);
 

@@ -99,18 +99,51 @@ static struct sl__token *take_in(struct sl__stage_run *stage, bool *ended) {
     return token;
 }
 
+/*
+ * Whether the dispatch has a copy of the item, and gives it back when the item fails. One that is too large fails at once, and may find no room there; and
+ * an outcome that is fine says nothing of the item, which fails here when it is to be a list and is not.
+ */
+static bool returns(const struct sl__stage_run *stage, size_t size) {
+    return stage->crew == NULL && stage->node->stage.cardinality != SL_CARDINALITY_MANY && size <= UINT32_MAX &&
+           size <= stage->options.max_in_flight_bytes;
+}
+
+/*
+ * The hosted dispatch gets a token whose value is lent. It copies the value before it asks for the next one, and has it until the outcome is out: the token has
+ * its size alone. False: no memory.
+ */
+static bool hand_over(struct sl__stage_run *stage, struct sl__token *token) {
+    struct sl_pipe_run *run = stage->run;
+    SL_ASSERT(stage->hosted);
+    if (SL_UNLIKELY(!returns(stage, token->value.size))) {
+        return sl__hand_keep(&run->hand, token);
+    }
+    run->host_bytes += token->value.size;
+    token->value.data = NULL;
+    return true;
+}
+
+/* The outcome is there: the dispatch has lent the item back, or nothing when there was no memory to keep it. */
+static void take_back(struct sl__stage_run *stage, struct sl__token *token, const struct sl_outcome *outcome) {
+    stage->run->host_bytes -= token->value.size;
+    token->value = sl__lent(outcome->input);
+}
+
 static enum sl_code next(void *context, struct sl_item *item, struct sl_error *error) {
     struct sl__stage_run *stage = context;
     bool ended;
-    if (crowded_behind(stage)) {
+    if (SL_UNLIKELY(crowded_behind(stage))) {
         return SL_E_AGAIN;
     }
     struct sl__token *token = take_in(stage, &ended);
     if (token == NULL) {
         return ended ? SL_E_END : SL_E_AGAIN;
     }
-    sl__flow_taken(stage);
-    if (!remember(stage, token)) { /* no fault of a source's: the stage ends, and the run with it */
+    sl__stage_bump(stage, &stage->input, 1);
+    item->id = token->origin->id;
+    item->value = sl__kept_value(&token->value);
+    if (SL_UNLIKELY((token->value.chunk == NULL && !hand_over(stage, token)) || !remember(stage, token))) {
+        /* No fault of a source's: the stage ends, and the run with it. */
         sl__flow_end(&stage->hand, stage, token, SL_STATUS_CANCELLED);
         (void)sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for what is under way in stage %s",
                            stage->node->stage.name);
@@ -118,37 +151,23 @@ static enum sl_code next(void *context, struct sl_item *item, struct sl_error *e
         sl__pipe_run_end(stage->run, SL__PIPE_STOPPING, error);
         return SL_E_END;
     }
-    item->id = token->origin->id;
-    item->value = stage->crew != NULL ? stand_in(stage, token) : sl__kept_value(&token->value);
+    if (stage->crew != NULL) {
+        item->value = stand_in(stage, token);
+    }
     return SL_OK;
 }
 
 /* ---- sink -------------------------------------------------------------------------------------------------------- */
 
-/* Keeps a value of an outcome: with the reply that it lies in. */
-static bool keep(struct sl__stage_run *stage, const struct sl_outcome *outcome, struct sl_value value,
-                 struct sl__kept *kept) {
-    struct sl__blob *reply = sl__outcome_reply(outcome);
-    return reply != NULL ? sl__arena_hold(&stage->hand.arena, reply, value, kept)
-                         : sl__arena_copy(&stage->hand.arena, value, kept);
-}
-
 static void fail(struct sl__stage_run *stage, struct sl__token *token, const struct sl_error *error) {
     sl__flow_fail(&stage->hand, stage, token, error);
 }
 
-/* The result becomes the token. */
-static void give_one(struct sl__stage_run *stage, struct sl__token *token, const struct sl_outcome *outcome,
-                     sl__target target) {
-    struct sl__emission emission = {.target = target};
-    if (outcome->value.data == NULL || keep(stage, outcome, outcome->value, &emission.value)) {
-        sl__flow_emit_one(&stage->hand, stage, token, emission); /* a route without a payload: the item as it is */
-        return;
-    }
-    struct sl_error error = SL_ERROR_INIT;
-    (void)sl_error_set(&error, SL_E_OUT_OF_MEMORY, "no memory for a result of %zu bytes", outcome->value.size);
-    fail(stage, token, &error);
-    sl_error_finish(&error);
+/* One of several results: kept until its turn has come. */
+static bool keep(struct sl__stage_run *stage, struct sl_value value, struct sl__kept *kept) {
+    struct sl__blob *reply = stage->hand.reply;
+    return reply != NULL ? sl__arena_hold(&stage->hand.arena, reply, value, kept)
+                         : sl__arena_copy(&stage->hand.arena, value, kept);
 }
 
 static void give_many(struct sl__stage_run *stage, struct sl__token *token, const struct sl_outcome *outcome) {
@@ -163,7 +182,7 @@ static void give_many(struct sl__stage_run *stage, struct sl__token *token, cons
     }
     while (made.error.code == SL_OK && sl_iter_next(&iter, NULL, &value)) {
         struct sl__kept kept;
-        if (!keep(stage, outcome, value, &kept) || !sl__flow_add(&made, kept, SL__NOWHERE)) {
+        if (!keep(stage, value, &kept) || !sl__flow_add(&made, kept, SL__NOWHERE)) {
             (void)sl_error_set(&made.error, SL_E_OUT_OF_MEMORY, "no memory for a result of %zu bytes", value.size);
         }
     }
@@ -174,7 +193,7 @@ static void give_many(struct sl__stage_run *stage, struct sl__token *token, cons
 static void give_routed(struct sl__stage_run *stage, struct sl__token *token, const struct sl_outcome *outcome) {
     sl__target target = sl__flow_destination(stage->run->pipe, stage->node, outcome->route);
     if (target != SL__NOWHERE) {
-        give_one(stage, token, outcome, target);
+        sl__flow_emit_one(&stage->hand, stage, token, outcome->value, target);
         return;
     }
     struct sl_error error = SL_ERROR_INIT;
@@ -186,7 +205,7 @@ static void give_routed(struct sl__stage_run *stage, struct sl__token *token, co
 }
 
 static void give(struct sl__stage_run *stage, struct sl__token *token, const struct sl_outcome *outcome) {
-    struct sl__emissions *made = token->made;
+    struct sl__emissions *made = token->laden ? token->made : NULL;
     enum sl_cardinality cardinality = stage->node->stage.cardinality;
     if (made != NULL) { /* by a native stage; the result only says that it is done */
         token->made = NULL;
@@ -200,7 +219,8 @@ static void give(struct sl__stage_run *stage, struct sl__token *token, const str
     } else if (cardinality == SL_CARDINALITY_FILTER && sl_value_type(outcome->value) == SL_TYPE_NIL) {
         sl__flow_end(&stage->hand, stage, token, SL_STATUS_SKIPPED);
     } else {
-        give_one(stage, token, outcome, SL__NOWHERE);
+        /* The result is lent while the outcome is. */
+        sl__flow_emit_one(&stage->hand, stage, token, outcome->value, SL__NOWHERE);
     }
 }
 
@@ -222,6 +242,10 @@ static enum sl_code put(void *context, const struct sl_outcome *outcome, struct 
     struct sl__stage_run *stage = context;
     struct sl__token *token = recall(stage, outcome->sequence);
     (void)error;
+    stage->hand.reply = sl__outcome_reply(outcome);
+    if (token->value.data == NULL) {
+        take_back(stage, token, outcome);
+    }
     switch (outcome->status) {
     case SL_STATUS_OK:
     case SL_STATUS_ROUTED:
@@ -238,6 +262,7 @@ static enum sl_code put(void *context, const struct sl_outcome *outcome, struct 
         sl__flow_end(&stage->hand, stage, token, SL_STATUS_SKIPPED);
         break;
     }
+    stage->hand.reply = NULL;
     /* What the results meet on their way may be slow. */
     if (stage->hand.untidy && sl__clock_tick_ns() != stage->hand.since_tick_ns) {
         tidy(stage);
@@ -266,9 +291,12 @@ static void give_up(struct sl__stage_run *stage) {
         }
     }
     stage->flying_count = 0;
+    if (stage->hosted) {
+        stage->run->host_bytes = 0; /* the dispatch is over */
+    }
     struct sl__row left = sl__queue_kill(&stage->queue);
     for (struct sl__token *token; (token = sl__row_pop(&left)) != NULL;) {
-        sl__flow_taken(stage);
+        sl__stage_bump(stage, &stage->input, 1);
         sl__flow_end(&stage->hand, stage, token, SL_STATUS_CANCELLED);
     }
     flush(stage);

@@ -14,7 +14,7 @@ struct landing {
     pthread_mutex_t lock;
     uint64_t count[4]; /* by output, in the order of `names` */
     const char *names[4];
-    int64_t sum;
+    int64_t sum, failed_sum; /* of what came with an error */
     uint64_t last_origin, out_of_order;
     uint64_t with_error;
     enum sl_code last_error;
@@ -42,6 +42,7 @@ static enum sl_code land(void *context, const struct sl_pipe_outcome *outcome, s
     if (outcome->error != NULL) {
         landing->with_error++;
         landing->last_error = outcome->error->code;
+        landing->failed_sum += sl_value_type(outcome->value) == SL_TYPE_INT ? int_of(outcome->value) : 0;
         landing->death_signal = outcome->error->term_signal;
     } else if (sl_value_type(outcome->value) == SL_TYPE_INT) {
         landing->sum += int_of(outcome->value);
@@ -197,6 +198,11 @@ static void marks_are_obeyed(void **state) {
     assert_int_equal(count_of(&job.landing, "aside"), 100);
     assert_int_equal(count_of(&job.landing, "dead"), 200); /* the errors, and those that went to an unknown place */
     assert_int_equal(job.landing.with_error, 200);
+    int64_t failed_sum = 0;
+    for (int64_t x = 0; x < 500; x++) {
+        failed_sum += x % 5 >= 3 ? x : 0;
+    }
+    assert_int_equal(job.landing.failed_sum, failed_sum); /* as they went in */
     assert_int_equal(job.report.stages[0].count[SL_STATUS_SKIPPED], 100);
     job_close(&job);
 }
