@@ -228,6 +228,9 @@ static bool open_all(struct call *call, char *problem, size_t problem_size) {
     }
     call->results.out.stop = &call->phases.stop;
     call->results.out.before_write = call->results.flush_each ? console_hide : NULL;
+    if (!events_open(&options->events, input_fd(call->input), problem, problem_size)) {
+        return false;
+    }
     return options->report_path == NULL ||
            output_open(&call->report_output, options->report_path, 0, input_fd(call->input), problem, problem_size);
 }
@@ -239,6 +242,9 @@ static enum sl_code start_pool(struct call *call) {
                                 : call->options.verbose == 1 ? SL_LOG_INFO
                                                              : SL_LOG_DEBUG;
     enum sl_code code = sl_runtime_create(&runtime_options, &call->runtime, &call->error);
+    if (code == SL_OK) {
+        code = events_attach(call->runtime, &call->error);
+    }
     if (code != SL_OK) {
         return code;
     }
@@ -377,6 +383,7 @@ static int exit_status(const struct call *call) {
 static void finish_call(struct call *call) {
     sl_pool_destroy(call->pool);
     sl_runtime_destroy(call->runtime);
+    events_close();
     if (call->input != NULL && !input_stop(call->input)) {
         _exit(call->phases.status); /* all is written; what is left the reader still uses */
     }

@@ -152,6 +152,7 @@ const struct option_spec call_option_specs[] = {
     OPTION_ERRORS(struct call_options),
     {"report", 0, OPTION_FILE, "FILE", "Write the report of the run to FILE, as JSON", AT(report_path), 0, 0, NULL,
      NULL},
+    OPTIONS_EVENTS(struct call_options),
 
     OPTION_REDACT,
 

@@ -10,6 +10,7 @@
 #include <slither/dispatch.h>
 
 #include "common_options.h"
+#include "events.h"
 #include "options.h"
 
 enum call_strategy { STRATEGY_FIXED, STRATEGY_WEIGHTED, STRATEGY_KEY, STRATEGY_UNSET };
@@ -70,6 +71,7 @@ struct call_options {
     size_t route_count;
     const char *errors_path;
     const char *report_path;
+    struct events_options events;
 
     int progress;
     int quiet;

@@ -49,6 +49,9 @@ static enum sl_code open_pool(struct caller *caller, const char *name, struct sl
                                                         : SL_LOG_DEBUG;
     console_show_host(options->verbose > 0);
     enum sl_code code = sl_runtime_create(&runtime_options, &caller->runtime, error);
+    if (code == SL_OK) {
+        code = events_attach(caller->runtime, error);
+    }
     if (code != SL_OK) {
         return code;
     }
@@ -89,6 +92,7 @@ void caller_close(struct caller *caller) {
     console_stop();
     sl_pool_destroy(caller->pool);
     sl_runtime_destroy(caller->runtime);
+    events_close();
     signals_stop();
     sl_control_destroy(caller->control);
     (void)output_close(&caller->out, NULL); /* of a call that failed: what there is of it */

@@ -10,6 +10,7 @@
 #include <slither/slither.h>
 
 #include "common_options.h"
+#include "events.h"
 #include "options.h"
 #include "printer.h"
 
@@ -18,6 +19,7 @@ struct caller_options {
     struct text_list python_path;
     uint64_t start_timeout_ms;
     uint64_t timeout_ms;
+    struct events_options events; /* of eval */
     int strings;
     int iterate;
     int nan;

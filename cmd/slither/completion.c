@@ -18,6 +18,7 @@ static void print_bash_value(const struct option_spec *spec) {
     switch (spec->kind) {
     case OPTION_CHOICE:
     case OPTION_CUSTOM:
+    case OPTION_TEXT:
         if (spec->choices == NULL) {
             break;
         }
@@ -170,6 +171,7 @@ static void print_zsh_value(const struct option_spec *spec) {
     switch (spec->kind) {
     case OPTION_CHOICE:
     case OPTION_CUSTOM:
+    case OPTION_TEXT:
         if (spec->choices != NULL) {
             putchar('(');
             for (size_t i = 0; spec->choices[i] != NULL; i++) {

@@ -25,6 +25,7 @@ static const struct option_spec eval_options[] = {
     {"iterate", 0, OPTION_FLAG, NULL, "Print the items of the result, one a line, as is done for generators anyway",
      offsetof(struct caller_options, iterate), 1, 0, NULL, NULL},
     OPTION_NAN(struct caller_options),
+    OPTIONS_EVENTS(struct caller_options),
     OPTION_REDACT,
     OPTIONS_TERMINAL(struct caller_options),
     OPTION_HELP,
@@ -118,6 +119,9 @@ static int run_parsed(const struct caller_options *options, char **operands, int
     int status;
     if (!arguments_build(&arguments, words, (size_t)count - 1, &rules, problem)) {
         status = usage_error(&eval_command, "%s", problem);
+    } else if (!events_open(&options->events, -1, problem, sizeof problem)) {
+        status = usage_error(&eval_command, "%s", problem);
+        events_close();
     } else {
         struct caller caller;
         if (caller_open(&caller, options, "eval", -1, &status)) {

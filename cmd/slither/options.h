@@ -39,7 +39,7 @@ struct option_spec {
     const char *help;     /* one sentence without the stop; NULL: a heading, whose text is `name` */
     size_t offset;
     uint64_t min, max;
-    const char *const *choices; /* NULL-terminated; for CUSTOM: what completion offers */
+    const char *const *choices; /* NULL-terminated; for CUSTOM and TEXT: what completion offers */
     bool (*parse)(void *options, const char *text, char problem[OPTION_PROBLEM_SIZE]);
 };
 

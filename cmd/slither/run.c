@@ -61,6 +61,7 @@ static void finish_run(struct run *run) {
     sl_pipe_file_stop(run->file, 0);
     sl_pipe_file_destroy(run->file);
     sl_runtime_destroy(run->runtime);
+    events_close();
     if (run->input != NULL && !input_stop(run->input)) {
         _exit(run->phases.status); /* all is written; what is left the reader still uses */
     }

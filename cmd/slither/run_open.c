@@ -87,6 +87,9 @@ bool run_open(struct run *run, char *problem, size_t size) {
                         size)) {
         return false;
     }
+    if (!events_open(&options->events, input, problem, size)) {
+        return false;
+    }
     /* That the report can be written is better known now; the one that is there stays until there is another. */
     return options->report_path == NULL ||
            (part_file_place(&run->report_file, options->report_path, problem, size) &&
@@ -108,6 +111,9 @@ enum sl_code run_start(struct run *run) {
                                 : run->options.verbose == 1 ? SL_LOG_INFO
                                                             : SL_LOG_DEBUG;
     enum sl_code code = sl_runtime_create(&runtime_options, &run->runtime, &run->error);
+    if (code == SL_OK) {
+        code = events_attach(run->runtime, &run->error);
+    }
     if (code == SL_OK) {
         struct sl_pipe_file_start_options start = SL_PIPE_FILE_START_OPTIONS_INIT;
         start.announce = on_announce;

@@ -120,6 +120,7 @@ const struct option_spec run_option_specs[] = {
     {"report", 0, OPTION_FILE, "FILE",
      "Write the report of the run to FILE, as JSON: once a second while it runs, and at its end", AT(report_path), 0, 0,
      NULL, NULL},
+    OPTIONS_EVENTS(struct run_options),
     {"trace-items", 0, OPTION_COUNT, "N",
      "Show where the first N items went and how long each step took, after the run and in the report", AT(trace_items),
      1, TRACE_ITEMS_MAX, NULL, NULL},

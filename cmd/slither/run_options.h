@@ -10,6 +10,7 @@
 #include <slither/pipe_file.h>
 
 #include "common_options.h"
+#include "events.h"
 #include "options.h"
 
 enum graph_form { GRAPH_TEXT, GRAPH_DOT, GRAPH_SVG, GRAPH_NONE }; /* the first three as enum sl_pipe_picture */
@@ -34,6 +35,7 @@ struct run_options {
     int nan;
     const char *errors_path;
     const char *report_path;
+    struct events_options events;
     uint64_t trace_items;
 
     const char *resume_from;
