@@ -19,7 +19,7 @@ build:
 
 run:
 	@scripts/setup
-	@scripts/build main
+	@scripts/build run
 	@scripts/run-demo
 
 check:
