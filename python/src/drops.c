@@ -59,25 +59,30 @@ bool sl__drops_put(struct sl_value message) {
     size_t sessions_size, refs_size;
     const void *sessions = list_of(message, "sessions", SESSION_SIZE, &sessions_size);
     const void *refs = list_of(message, "refs", REF_SIZE, &refs_size);
-    if (sessions_size + refs_size == 0)
+    if (sessions_size + refs_size == 0) {
         return true;
+    }
     struct drop *drop = malloc(sizeof *drop + sessions_size + refs_size);
-    if (drop == NULL)
+    if (drop == NULL) {
         return false;
+    }
     *drop = (struct drop){
         .due = sl__lane_published(sl__life()->lane), .sessions_size = sessions_size, .refs_size = refs_size};
-    if (sessions_size > 0)
+    if (sessions_size > 0) {
         memcpy(drop->bytes, sessions, sessions_size);
-    if (refs_size > 0)
+    }
+    if (refs_size > 0) {
         memcpy(drop->bytes + sessions_size, refs, refs_size);
+    }
     struct queue *queue = is_early(message) ? &pending.early : &pending.late;
     pthread_mutex_lock(&pending.lock);
     bool room = pending.bytes + sessions_size + refs_size <= PENDING_BYTES_MAX;
     if (room) {
-        if (queue->last != NULL)
+        if (queue->last != NULL) {
             queue->last->next = drop;
-        else
+        } else {
             queue->first = drop;
+        }
         queue->last = drop;
         pending.bytes += sessions_size + refs_size;
     }
@@ -94,8 +99,9 @@ bool sl__drops_put(struct sl_value message) {
 static struct drop *pop(struct queue *queue) {
     struct drop *drop = queue->first;
     queue->first = drop->next;
-    if (queue->first == NULL)
+    if (queue->first == NULL) {
         queue->last = NULL;
+    }
     pending.bytes -= drop->sessions_size + drop->refs_size;
     return drop;
 }
@@ -105,27 +111,32 @@ static struct drop *take(bool all) {
     uint32_t taken = sl__lane_taken(sl__life()->lane);
     struct drop *drop = NULL;
     pthread_mutex_lock(&pending.lock);
-    if (pending.early.first != NULL)
+    if (pending.early.first != NULL) {
         drop = pop(&pending.early);
-    else if (pending.late.first != NULL && (all || (int32_t)(taken - pending.late.first->due) >= 0))
+    } else if (pending.late.first != NULL && (all || (int32_t)(taken - pending.late.first->due) >= 0)) {
         drop = pop(&pending.late);
-    if (pending.early.first == NULL && pending.late.first == NULL)
+    }
+    if (pending.early.first == NULL && pending.late.first == NULL) {
         atomic_store_explicit(&sl__life()->drops_pending, 0, memory_order_relaxed);
+    }
     pthread_mutex_unlock(&pending.lock);
     return drop;
 }
 
 void sl__drops_run(struct sl__state *state, bool all) {
     struct drop *drop = take(all);
-    if (drop == NULL)
+    if (drop == NULL) {
         return;
+    }
     const struct sl__life *life = sl__life();
     const uint8_t *refs = drop->bytes + drop->sessions_size;
     /* A hook or destructor may fork: the child has nothing to do with what follows. */
-    for (size_t i = 0; i < drop->refs_size && !life->forked; i += REF_SIZE)
+    for (size_t i = 0; i < drop->refs_size && !life->forked; i += REF_SIZE) {
         sl__session_ref_release(state, sl__load_le64(refs + i), sl__load_le64(refs + i + 8),
                                 sl__load_le32(refs + i + 16));
-    for (size_t i = 0; i < drop->sessions_size && !life->forked; i += SESSION_SIZE)
+    }
+    for (size_t i = 0; i < drop->sessions_size && !life->forked; i += SESSION_SIZE) {
         sl__session_end(state, sl__load_le64(drop->bytes + i));
+    }
     free(drop);
 }
