@@ -68,6 +68,17 @@ def whole(pieces: int, modules: int):
     return test
 
 
+def pipe(guide: Guide) -> None:
+    whole(pieces=1, modules=1)(guide)
+    (file,), (problems,) = guide.blocks("yaml", 1), guide.blocks("text", 1)
+    guide.write("pipe.yaml", file)
+    done = guide.run("slither", "run", "--check", "pipe.yaml")
+    assert done.returncode == 0, done
+    guide.write("pipe.yaml", file.replace("batch_size", "batch_sise").replace("to: accept", "to: acept"))
+    done = guide.run("slither", "run", "--check", "pipe.yaml")
+    assert done.returncode == 2 and done.stderr == "".join(f"slither: {line}\n" for line in problems.splitlines()), done
+
+
 def pools(guide: Guide) -> None:
     """The program works, and says what is wrong when its module cannot be imported."""
     guide.build("pool", *guide.blocks("c", 1))
@@ -127,7 +138,7 @@ def dispatch(guide: Guide) -> None:
 TESTS = {
     "calls": whole(pieces=1, modules=1),
     "dispatch": dispatch,
-    "pipe": whole(pieces=1, modules=1),
+    "pipe": pipe,
     "pools": pools,
     "sessions": whole(pieces=4, modules=3),
     "store": store,
