@@ -3,8 +3,9 @@
 
 static bool take_body(const uint8_t *at, const uint8_t *end, size_t size, enum sl__token_kind kind,
                       const uint8_t **position, struct sl__token *token) {
-    if ((size_t)(end - at) < size)
+    if ((size_t)(end - at) < size) {
         return false;
+    }
     token->kind = kind;
     token->payload = at;
     token->size = size;
@@ -14,8 +15,9 @@ static bool take_body(const uint8_t *at, const uint8_t *end, size_t size, enum s
 
 static bool take_ext(const uint8_t *at, const uint8_t *end, size_t size, const uint8_t **position,
                      struct sl__token *token) {
-    if (end - at < 1)
+    if (end - at < 1) {
         return false;
+    }
     token->ext_type = (int8_t)at[0];
     return take_body(at + 1, end, size, SL__TOKEN_EXT, position, token);
 }
@@ -23,8 +25,9 @@ static bool take_ext(const uint8_t *at, const uint8_t *end, size_t size, const u
 static bool take_container(const uint8_t *at, const uint8_t *end, uint32_t count, enum sl__token_kind kind,
                            const uint8_t **position, struct sl__token *token) {
     uint64_t entries = kind == SL__TOKEN_MAP ? 2 * (uint64_t)count : count;
-    if ((uint64_t)(end - at) < entries)
+    if ((uint64_t)(end - at) < entries) {
         return false;
+    }
     token->kind = kind;
     token->count = count;
     *position = at;
@@ -78,16 +81,20 @@ static const uint8_t number_size[32] = {
 
 bool sl__token_read_wide(const uint8_t **position, const uint8_t *end, struct sl__token *token) {
     const uint8_t *at = *position;
-    if (at >= end)
+    if (at >= end) {
         return false;
+    }
     uint8_t lead = *at++;
-    if (lead < 0xc0)
+    if (lead < 0xc0) {
         return sl__token_read(position, end, token);
-    if (lead >= 0xe0)
+    }
+    if (lead >= 0xe0) {
         return take_int((int8_t)lead, at, position, token);
+    }
     size_t width = number_size[lead - 0xc0];
-    if ((size_t)(end - at) < width)
+    if ((size_t)(end - at) < width) {
         return false;
+    }
     switch (lead) {
     case 0xc0:
         token->kind = SL__TOKEN_NIL;
@@ -182,12 +189,14 @@ bool sl__value_skip_deep(const uint8_t **position, const uint8_t *end) {
         if (sl__value_skip_flat(&at, end)) {
             continue;
         }
-        if (!sl__token_read(&at, end, &token))
+        if (!sl__token_read(&at, end, &token)) {
             return false;
-        if (token.kind == SL__TOKEN_LIST)
+        }
+        if (token.kind == SL__TOKEN_LIST) {
             pending += token.count;
-        else if (token.kind == SL__TOKEN_MAP)
+        } else if (token.kind == SL__TOKEN_MAP) {
             pending += 2 * (uint64_t)token.count;
+        }
     }
     *position = at;
     return true;

@@ -36,8 +36,9 @@ static enum sl_type first(struct sl_value value, const uint8_t **after, struct s
         [SL__TOKEN_BYTES] = SL_TYPE_BYTES, [SL__TOKEN_LIST] = SL_TYPE_LIST,   [SL__TOKEN_MAP] = SL_TYPE_MAP,
     };
     *after = value.data;
-    if (value.size == 0 || !sl__token_read(after, value.data + value.size, token))
+    if (value.size == 0 || !sl__token_read(after, value.data + value.size, token)) {
         return SL_TYPE_NONE;
+    }
     return token->kind == SL__TOKEN_EXT ? ext_type(token->ext_type) : types[token->kind];
 }
 
@@ -45,8 +46,9 @@ static enum sl_type first(struct sl_value value, const uint8_t **after, struct s
 static enum sl_code expect(struct sl_value value, enum sl_type wanted, struct sl__token *token) {
     const uint8_t *after;
     enum sl_type type = first(value, &after, token);
-    if (type == wanted)
+    if (type == wanted) {
         return SL_OK;
+    }
     return type == SL_TYPE_NONE ? SL_E_INVALID_DATA : SL_E_TYPE;
 }
 
@@ -59,18 +61,21 @@ enum sl_type sl_value_type(struct sl_value value) {
 enum sl_code sl_value_bool(struct sl_value value, bool *out) {
     struct sl__token token;
     enum sl_code code = expect(value, SL_TYPE_BOOL, &token);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         *out = token.boolean;
+    }
     return code;
 }
 
 enum sl_code sl_value_int(struct sl_value value, int64_t *out) {
     struct sl__token token;
     enum sl_code code = expect(value, SL_TYPE_INT, &token);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return code;
-    if (token.kind == SL__TOKEN_UINT)
+    }
+    if (token.kind == SL__TOKEN_UINT) {
         return SL_E_RANGE;
+    }
     *out = token.integer;
     return SL_OK;
 }
@@ -78,10 +83,12 @@ enum sl_code sl_value_int(struct sl_value value, int64_t *out) {
 enum sl_code sl_value_uint(struct sl_value value, uint64_t *out) {
     struct sl__token token;
     enum sl_code code = expect(value, SL_TYPE_INT, &token);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return code;
-    if (token.kind == SL__TOKEN_INT && token.integer < 0)
+    }
+    if (token.kind == SL__TOKEN_INT && token.integer < 0) {
         return SL_E_RANGE;
+    }
     *out = token.natural;
     return SL_OK;
 }
@@ -106,8 +113,9 @@ enum sl_code sl_value_float(struct sl_value value, double *out) {
 enum sl_code sl_value_str(struct sl_value value, const char **out, size_t *size) {
     struct sl__token token;
     enum sl_code code = expect(value, SL_TYPE_STR, &token);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return code;
+    }
     *out = (const char *)token.payload;
     *size = token.size;
     return SL_OK;
@@ -116,8 +124,9 @@ enum sl_code sl_value_str(struct sl_value value, const char **out, size_t *size)
 enum sl_code sl_value_bytes(struct sl_value value, const void **out, size_t *size) {
     struct sl__token token;
     enum sl_code code = expect(value, SL_TYPE_BYTES, &token);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return code;
+    }
     *out = token.payload;
     *size = token.size;
     return SL_OK;
@@ -128,10 +137,12 @@ enum sl_code sl_value_timestamp(struct sl_value value, struct sl_timestamp *out)
     struct sl_timestamp timestamp;
     const char *what;
     enum sl_code code = expect(value, SL_TYPE_TIMESTAMP, &token);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = sl__ext_read_timestamp(token.payload, token.size, &timestamp, &what);
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         *out = timestamp;
+    }
     return code;
 }
 
@@ -140,11 +151,13 @@ enum sl_code sl_value_array(struct sl_value value, struct sl_array *out) {
     struct sl_array array;
     const char *what;
     enum sl_code code = expect(value, SL_TYPE_ARRAY, &token);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = token.ext_type == SL__EXT_ARRAY ? sl__ext_read_array(token.payload, token.size, &array, &what)
                                                : sl__ext_read_buffer_array(token.payload, token.size, &array, &what);
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         *out = array;
+    }
     return code;
 }
 
@@ -153,10 +166,12 @@ enum sl_code sl_value_ref(struct sl_value value, struct sl_ref *out) {
     struct sl_ref ref;
     const char *what;
     enum sl_code code = expect(value, SL_TYPE_REF, &token);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = sl__ext_read_ref(token.payload, token.size, &ref, &what);
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         *out = ref;
+    }
     return code;
 }
 
@@ -165,10 +180,12 @@ enum sl_code sl_value_mark(struct sl_value value, struct sl_mark *out) {
     struct sl_mark mark;
     const char *what;
     enum sl_code code = expect(value, SL_TYPE_MARK, &token);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         code = sl__ext_read_mark(token.payload, token.size, &mark, &what);
-    if (code == SL_OK)
+    }
+    if (code == SL_OK) {
         *out = mark;
+    }
     return code;
 }
 
@@ -191,8 +208,9 @@ enum sl_code sl_iter_init(struct sl_iter *iter, struct sl_value container) {
 
 static bool take(struct sl_iter *iter, struct sl_value *out) {
     const uint8_t *start = iter->position;
-    if (!sl__value_skip(&iter->position, iter->end))
+    if (!sl__value_skip(&iter->position, iter->end)) {
         return false;
+    }
     *out = (struct sl_value){start, (size_t)(iter->position - start)};
     return true;
 }
@@ -200,40 +218,48 @@ static bool take(struct sl_iter *iter, struct sl_value *out) {
 bool sl_iter_next(struct sl_iter *iter, struct sl_value *key, struct sl_value *value) {
     struct sl_value taken_key = {NULL, 0};
     struct sl_value taken_value;
-    if (iter->remaining == 0)
+    if (iter->remaining == 0) {
         return false;
+    }
     if ((iter->is_map && !take(iter, &taken_key)) || !take(iter, &taken_value)) {
         iter->remaining = 0;
         return false;
     }
     iter->remaining--;
-    if (key != NULL)
+    if (key != NULL) {
         *key = taken_key;
-    if (value != NULL)
+    }
+    if (value != NULL) {
         *value = taken_value;
+    }
     return true;
 }
 
 enum sl_code sl_value_count(struct sl_value value, uint32_t *out) {
     struct sl_iter iter;
     enum sl_code code = sl_iter_init(&iter, value);
-    if (code == SL_OK)
+    if (code == SL_OK) {
         *out = iter.remaining;
+    }
     return code;
 }
 
 enum sl_code sl_value_at(struct sl_value list, uint32_t index, struct sl_value *out) {
     struct sl_iter iter;
     enum sl_code code = sl_iter_init(&iter, list);
-    if (code != SL_OK)
+    if (code != SL_OK) {
         return code;
-    if (iter.is_map)
+    }
+    if (iter.is_map) {
         return SL_E_TYPE;
-    if (index >= iter.remaining)
+    }
+    if (index >= iter.remaining) {
         return SL_E_NOT_FOUND;
+    }
     for (; index > 0; index--) {
-        if (!sl__value_skip(&iter.position, iter.end))
+        if (!sl__value_skip(&iter.position, iter.end)) {
             return SL_E_INVALID_DATA;
+        }
     }
     return take(&iter, out) ? SL_OK : SL_E_INVALID_DATA;
 }
