@@ -25,7 +25,8 @@ struct making {
     uint64_t deadline_ns;
     const char *interpreter; /* absolute */
     const char *home;        /* directory of this environment */
-    const char *key;         /* what `made` holds when it is finished */
+    const char *made;        /* the file that says that it is finished */
+    const char *key;         /* what that holds then */
     struct sl_error *error;
 };
 
@@ -105,12 +106,17 @@ static uint64_t hash(const char *text, uint64_t seed) {
 /* Makes the directory of the environment with those above it. */
 static enum sl_code find_home(struct making *making) {
     const char *cache = getenv("XDG_CACHE_HOME"), *user = getenv("HOME");
-    const char *home = cache != NULL && cache[0] == '/' ? cache
-                       : user != NULL && user[0] == '/' ? sl__arena_format(making->arena, "%s/.cache", user)
-                                                        : NULL;
-    if (home == NULL) {
-        return sl_error_set(making->error, SL_E_UNSUPPORTED,
-                            "there is no place for a Python environment: set XDG_CACHE_HOME or HOME to a directory");
+    const char *home = cache;
+    if (cache == NULL || cache[0] != '/') {
+        if (user == NULL || user[0] != '/') {
+            return sl_error_set(
+                making->error, SL_E_UNSUPPORTED,
+                "there is no place for a Python environment: set XDG_CACHE_HOME or HOME to a directory");
+        }
+        home = sl__arena_format(making->arena, "%s/.cache", user);
+        if (home == NULL) {
+            return no_memory(making->error);
+        }
     }
     char name[36];
     snprintf(name, sizeof name, "%016llx%016llx", (unsigned long long)hash(making->key, UINT64_C(0xcbf29ce484222325)),
@@ -127,14 +133,14 @@ static enum sl_code find_home(struct making *making) {
         }
     }
     making->home = home;
-    return SL_OK;
+    making->made = sl__arena_format(making->arena, "%s/made", home);
+    return making->made != NULL ? SL_OK : no_memory(making->error);
 }
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
 static bool is_made(const struct making *making, const char *python) {
-    const char *path = sl__arena_format(making->arena, "%s/made", making->home);
-    FILE *file = path != NULL ? fopen(path, "re") : NULL;
+    FILE *file = fopen(making->made, "re");
     bool same = file != NULL && access(python, X_OK) == 0;
     for (const char *at = making->key; same; at++) {
         int got = fgetc(file);
@@ -151,7 +157,10 @@ static bool is_made(const struct making *making, const char *python) {
 
 static enum sl_code write_file(struct making *making, const char *name, const char *text) {
     const char *path = sl__arena_format(making->arena, "%s/%s", making->home, name);
-    FILE *file = path != NULL ? fopen(path, "we") : NULL;
+    if (path == NULL) {
+        return no_memory(making->error);
+    }
+    FILE *file = fopen(path, "we");
     bool written = file != NULL && fputs(text, file) >= 0;
     if (file != NULL && fclose(file) != 0) {
         written = false;
@@ -258,12 +267,17 @@ static enum sl_code run(struct making *making, const char *const *argv, struct t
 static enum sl_code install(struct making *making, const char *python, const char *venv, const char *list,
                             struct tail *tail) {
     char *uv = NULL;
-    enum sl_code code = SL_E_UNSUPPORTED;
-    if (sl__program_find("uv", NULL, &uv, NULL) == SL_OK) {
+    enum sl_code code = sl__program_find("uv", NULL, &uv, NULL);
+    if (code == SL_E_OUT_OF_MEMORY) {
+        return no_memory(making->error);
+    }
+    if (code == SL_OK) {
         const char *const make[] = {uv, "venv", "-q", "--python", making->interpreter, venv, NULL};
         const char *const fill[] = {uv, "pip", "install", "-q", "--python", python, "-r", list, NULL};
         code = run(making, make, tail);
         code = code == SL_OK ? run(making, fill, tail) : code;
+    } else {
+        code = SL_E_UNSUPPORTED;
     }
     free(uv);
     /* uv may be there and not know of a mirror that pip knows of. */

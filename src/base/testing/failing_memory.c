@@ -27,7 +27,7 @@ static _Atomic int wanted;
 static _Atomic bool all_after;
 static _Thread_local bool asked_here;
 
-static bool fails(void) {
+bool memory_fails(void) {
     if (!atomic_load(&armed) || (wanted != MEMORY_ALL && asked_here != (wanted == MEMORY_MINE))) {
         return false;
     }
@@ -56,19 +56,19 @@ bool memory_restore(void) {
 }
 
 void *__wrap_malloc(size_t size) {
-    return fails() ? NULL : __real_malloc(size);
+    return memory_fails() ? NULL : __real_malloc(size);
 }
 
 void *__wrap_calloc(size_t count, size_t size) {
-    return fails() ? NULL : __real_calloc(count, size);
+    return memory_fails() ? NULL : __real_calloc(count, size);
 }
 
 void *__wrap_realloc(void *memory, size_t size) {
-    return fails() ? NULL : __real_realloc(memory, size);
+    return memory_fails() ? NULL : __real_realloc(memory, size);
 }
 
 void *__wrap_aligned_alloc(size_t alignment, size_t size) {
-    return fails() ? NULL : __real_aligned_alloc(alignment, size);
+    return memory_fails() ? NULL : __real_aligned_alloc(alignment, size);
 }
 
 char *__wrap_strndup(const char *text, size_t size) {
@@ -87,7 +87,7 @@ char *__wrap_strdup(const char *text) {
 
 int __wrap_asprintf(char **text, const char *format, ...) {
     va_list arguments;
-    if (fails()) {
+    if (memory_fails()) {
         return -1;
     }
     va_start(arguments, format);

@@ -17,6 +17,8 @@ enum memory_whose {
 
 /* The allocation after `after` further ones fails, and with `lasting` all that follow. Replaces what was asked for before. */
 void memory_fail(enum memory_whose whose, uint32_t after, bool lasting);
+/* Counts as an allocation of this thread: whether it is to fail. For wraps of a program's own. */
+bool memory_fails(void);
 /* Nothing fails any more. True: something has failed since memory_fail(). */
 bool memory_restore(void);
 
