@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "environment.h"
+#include "failing_memory.h"
 #include "sys/processors.h"
 
 static const char *variable(const struct sl__spec *spec, const char *name) {
@@ -251,6 +252,41 @@ static void an_environment_holds_each_name_once(void **unused) {
     sl__environment_finish(&environment);
 }
 
+static void memory_may_run_out(void **unused) {
+    (void)unused;
+    char python_path[128];
+    const char *const host[] = {"A=1", "B=2", "PYTHONPATH=/old", "SLITHER_POOL=outer", NULL};
+    const char *const changes[] = {"A=3", "C=4", "B", NULL};
+    const char *const preload[] = {"one", "two:three", NULL};
+    const char *const path[] = {"relative", "/absolute", NULL};
+    const char *const redact[] = {"mine", "*yours", NULL};
+    struct sl_pool_options options = SL_POOL_OPTIONS_INIT;
+    snprintf(python_path, sizeof python_path, "%s/other", directory);
+    options.python = python_path;
+    options.environment = changes;
+    options.preload = preload;
+    options.python_path = path;
+    options.redact = redact;
+    options.working_directory = "somewhere";
+    bool failed = true;
+    for (uint32_t count = 0; failed; count++) {
+        for (int lasting = 0; lasting < 2; lasting++) {
+            struct sl__spec spec;
+            struct sl_error error = SL_ERROR_INIT;
+            memory_fail(MEMORY_MINE, count, lasting != 0);
+            enum sl_code code = sl__spec_init(&spec, &options, 2, "/package", host, &error);
+            failed = memory_restore();
+            assert_int_equal(code, failed ? SL_E_OUT_OF_MEMORY : SL_OK);
+            assert_true(code == SL_OK || error.message[0] != '\0');
+            if (code == SL_OK) {
+                assert_string_equal(variable(&spec, "A"), "3");
+                sl__spec_finish(&spec);
+            }
+            sl_error_finish(&error);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_interpreter_is_option_then_virtual_environment_then_path),
@@ -260,6 +296,7 @@ int main(void) {
         cmocka_unit_test(the_python_path_is_package_option_inherited),
         cmocka_unit_test(preload_is_copied_and_bounded),
         cmocka_unit_test(an_environment_holds_each_name_once),
+        cmocka_unit_test(memory_may_run_out),
     };
     return cmocka_run_group_tests_name("spec", tests, make_interpreters, remove_interpreters);
 }
