@@ -49,7 +49,7 @@ static bool read_value(struct arguments *arguments, const char *text, bool is_te
     bool good = code == SL_OK;
     if (!good && rules->strings) {
         good = read_text(arguments, text, value, problem);
-    } else if (!good && strpbrk(text, "[]{}\"") == NULL) {
+    } else if (!good && strpbrk(text, "[]{}\"") == NULL && strchr("-0123456789", text[0]) == NULL) {
         const char *advice = rules->lookup != NULL ? "a str is written 'so' or \"so\""
                                                    : "a str is written '\"so\"', or --string takes such words for one";
         snprintf(problem, ARGUMENT_PROBLEM_SIZE, "'%.80s' is not JSON: %s", text, advice);

@@ -76,7 +76,10 @@ bool caller_open(struct caller *caller, const struct caller_options *options, co
         return false;
     }
     signal(SIGPIPE, SIG_IGN);
-    caller->out.before_write = isatty(STDOUT_FILENO) == 1 ? console_hide : NULL;
+    if (isatty(STDOUT_FILENO) == 1) {
+        caller->out.before_write = console_hide;
+        caller->out.interrupted = &caller->interrupted;
+    }
     console_start(options->progress, options->quiet != 0);
     struct sl_error error = SL_ERROR_INIT;
     enum sl_code code = open_pool(caller, name, &error);
@@ -185,7 +188,7 @@ enum sl_code caller_print_items(struct caller *caller, struct sl_iteration *iter
     caller_streams(caller);
     while ((code = sl_iteration_next(iteration, &item, error)) == SL_OK) {
         code = caller_print(caller, item, error);
-        if (code != SL_OK) {
+        if (code != SL_OK && code != SL_E_CANCELLED) {
             return code;
         }
         if (atomic_load(&caller->interrupted)) {

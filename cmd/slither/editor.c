@@ -13,6 +13,8 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "console.h"
+
 #define HISTORY_MAX 1000
 #define PROMPT "slither> "
 
@@ -43,7 +45,7 @@ static bool make_directories(char *path) {
     return true;
 }
 
-/* $XDG_STATE_HOME/slither/history, for the owner's eyes only: lines may hold anything. NULL: there is no place for it. */
+/* $XDG_STATE_HOME/slither/history, for the owner's eyes only: lines may hold anything. NULL: there is no place for it, which is said. */
 static char *history_path(void) {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     char *path = NULL;
@@ -54,10 +56,13 @@ static char *history_path(void) {
         size = asprintf(&path, "%s/.local/state/slither/history", home);
     }
     if (size < 0) {
+        console_message(CONSOLE_DIM,
+                        "the history of this shell is not kept: neither XDG_STATE_HOME nor HOME is a path");
         return NULL;
     }
     int fd = make_directories(path) ? open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
     if (fd < 0) {
+        console_message(CONSOLE_DIM, "the history of this shell is not kept: %s: %s", path, strerror(errno));
         free(path);
         return NULL;
     }

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define OUTPUT_SIZE ((size_t)128 << 10)
+#define PIECE_SIZE ((size_t)4 << 10) /* that a terminal is given at once, where somebody may interrupt */
 
 bool output_init(struct output *output, int fd, const char *name) {
     struct stat status;
@@ -87,6 +88,9 @@ static enum sl_code fail(struct output *output, int number, struct sl_error *err
  * room for PIPE_BUF bytes.
  */
 static ssize_t write_some(const struct output *output, const char *bytes, size_t size) {
+    if (output->interrupted != NULL) {
+        size = size < PIECE_SIZE ? size : PIECE_SIZE;
+    }
     if (output->stop == NULL || !output->may_wait) {
         return write(output->fd, bytes, size);
     }
@@ -108,6 +112,11 @@ static enum sl_code write_all(struct output *output, const char *bytes, size_t s
     while (size > 0) {
         if (output->may_wait && stop_said(output->stop)) {
             return fail(output, EINTR, error);
+        }
+        if (output->interrupted != NULL && atomic_load(output->interrupted)) {
+            output->size = 0;
+            (void)!write(output->fd, "\n", 1);
+            return sl_error_set(error, SL_E_CANCELLED, "interrupted; the rest is not shown");
         }
         ssize_t written = write_some(output, bytes, size);
         if (written >= 0) {

@@ -3,6 +3,7 @@
 #ifndef SLITHER_CLI_OUTPUT_H
 #define SLITHER_CLI_OUTPUT_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,10 +18,12 @@ struct output {
     char *buffer;
     size_t size;
     bool owns_fd;
-    bool reader_gone;           /* EPIPE on standard output: nobody reads it any more */
-    bool failed;                /* an error was reported; what follows is dropped */
-    bool may_wait;              /* no regular file: a write waits for its reader */
-    const struct stop *stop;    /* said: a write that waits ends with `cancelled`; may be NULL */
+    bool reader_gone;        /* EPIPE on standard output: nobody reads it any more */
+    bool failed;             /* an error was reported; what follows is dropped */
+    bool may_wait;           /* no regular file: a write waits for its reader */
+    const struct stop *stop; /* said: a write that waits ends with `cancelled`; may be NULL */
+    /* true: what is being written is left out from there on, as `cancelled`, and what comes later is written again; for a terminal; may be NULL */
+    const atomic_bool *interrupted;
     void (*before_write)(void); /* for what shares a terminal with something else; may be NULL */
 };
 

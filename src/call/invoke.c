@@ -135,10 +135,19 @@ static void name_callee(struct sl_error *error, const struct sl__invocation *inv
     if (at == NULL) {
         return;
     }
+    /* What it ran for too long: how many values that was is the package's affair, too. */
+    static const char batch[] = "a batch of ", ran[] = " items ran ";
+    const char *said = "";
+    if (strncmp(error->message, batch, sizeof batch - 1) == 0 && at - error->message > (ptrdiff_t)sizeof ran &&
+        strncmp(at - (sizeof ran - 1), ran, sizeof ran - 1) == 0) {
+        memmove(error->message, at, strlen(at) + 1);
+        at = error->message;
+        said = " ran";
+    }
     char rest[SL_ERROR_MESSAGE_SIZE];
     size_t room = sizeof error->message - (size_t)(at - error->message);
     snprintf(rest, sizeof rest, "%s", at + strlen(invocation->function));
-    snprintf(at, room, "%s%s", invocation->label, rest);
+    snprintf(at, room, "%s%s%s", invocation->label, said, rest);
     error->message[sl__utf8_valid_size(error->message, strlen(error->message))] = '\0';
 }
 
@@ -225,6 +234,8 @@ static enum sl_code ask(struct sl__keeper *keeper, struct sl_dispatch_options *d
     tell_end(&told, end);
     if (code == SL_OK && end != SL_OK) {
         sl_results_finish(results);
+    } else if (code == SL_E_CANCELLED) {
+        (void)sl_error_set(error, code, "%s: the call was cancelled", invocation->label);
     } else if (code != SL_OK) {
         name_callee(error, invocation);
     }

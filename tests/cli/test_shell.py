@@ -125,13 +125,14 @@ class Terminal(harness.CommandTest):
         super().setUp()
         self.env.update(TERM="xterm", XDG_STATE_HOME=self.path("state"), HOME=self.path("home"))
 
-    def open_shell(self):
+    def open_shell(self, greeting: str = ""):
         self.master, slave = pty.openpty()
         self.addCleanup(os.close, self.master)
         self.seen = ""
         process = self.start("shell", "--python", harness.PYTHON, "--pythonpath", harness.FUNCTIONS, stdin=slave, stdout=slave, stderr=slave,
                              start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
         os.close(slave)
+        self.show(greeting)
         self.show(r"slither> ")
         return process
 
@@ -214,7 +215,7 @@ class Terminal(harness.CommandTest):
         with open(begun) as file:
             pid = int(file.readline())
         self.type("\x03")
-        self.show(r"cancelled")
+        self.show(r"cancelled: cli_state:hang: the call was cancelled")
         self.show(r"slither> ")
         self.type("math:sqrt 9\n")
         self.show(r"\n3\.0\r\n")
@@ -227,6 +228,20 @@ class Terminal(harness.CommandTest):
         self.type("math:sqrt 4\n")
         self.show(r"\n2\.0\r\n")
         self.await_that((self.folder / "closed").exists, "the generator was not closed")
+        self.type("builtins:str.zfill 'x' 50000000\n")
+        self.show(r"0{50000}")
+        self.type("\x03")
+        self.show(r"interrupted; the rest is not shown")
+        self.show(r"slither> ")
+        self.type("quit\n")
+        self.assertEqual(process.wait(harness.LIMIT_S), 0)
+
+    def test_no_place_for_the_history(self):
+        self.env.update(XDG_STATE_HOME=self.path("file"))
+        (self.folder / "file").touch()
+        process = self.open_shell(r"the history of this shell is not kept: \S+/file/slither/history: Not a directory")
+        self.type("math:sqrt 4\n")
+        self.show(r"\n2\.0\r\n")
         self.type("quit\n")
         self.assertEqual(process.wait(harness.LIMIT_S), 0)
 
