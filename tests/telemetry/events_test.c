@@ -2,6 +2,7 @@
 /* What is told while the library does its work, and that it adds up to what reports say. */
 #include "ear.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,7 +13,8 @@ static struct sl_pool *pool;
 
 /* ---- a pool, and numbers for it ---------------------------------------------------------------------------------------- */
 
-static void make_pool(uint32_t worker_count, const char *preload, enum sl_code expected) {
+static void make_pool(uint32_t worker_count, const char *preload, enum sl_code expected,
+                      void (*change)(struct sl_pool_options *options)) {
     static const char *const path[] = {SL_TEST_MODULES, NULL};
     const char *const modules[] = {preload, NULL};
     struct sl_pool_options options = SL_POOL_OPTIONS_INIT;
@@ -21,7 +23,9 @@ static void make_pool(uint32_t worker_count, const char *preload, enum sl_code e
     options.worker_count = worker_count;
     options.python_path = path;
     options.preload = modules;
-    options.template_use = SL_TEMPLATE_OFF;
+    if (change != NULL) {
+        change(&options);
+    }
     if (sl_pool_create(runtime, &options, &pool, &error) != expected) {
         fail_msg("%s", error.message);
     }
@@ -31,7 +35,7 @@ static void make_pool(uint32_t worker_count, const char *preload, enum sl_code e
 static int set_up(void **state) {
     (void)state;
     assert_int_equal(sl_runtime_create(NULL, &runtime, NULL), SL_OK);
-    make_pool(1, "telemetry_functions", SL_OK);
+    make_pool(1, "telemetry_functions", SL_OK, NULL);
     return 0;
 }
 
@@ -197,7 +201,7 @@ static void a_pool_is_told_from_its_start_to_its_end(void **state) {
     struct ear ear;
     assert_int_equal(sl_runtime_create(NULL, &runtime, NULL), SL_OK);
     ear_open(&ear, runtime, "slither");
-    make_pool(1, "telemetry_functions", SL_OK);
+    make_pool(1, "telemetry_functions", SL_OK, NULL);
     assert_int_equal(sl_pool_resize(pool, 2, 2, NULL), SL_OK);
     ear_await(&ear, "slither.worker.ready", 2);
     assert_int_equal(sl_pool_drain(pool, 1000, NULL), SL_OK);
@@ -219,7 +223,7 @@ static void a_pool_that_cannot_start_is_told(void **state) {
     ear_open(&ear, runtime, "slither.pool");
     struct ear workers;
     ear_open(&workers, runtime, "slither.worker");
-    make_pool(1, "no_such_module_anywhere", SL_E_IMPORT);
+    make_pool(1, "no_such_module_anywhere", SL_E_IMPORT, NULL);
     assert_int_equal(heard_code(ear_find(&ear, "slither.pool.start_failed", 0)), SL_E_IMPORT);
     assert_int_equal(ear_count(&ear, "slither.pool.started") + ear_count(&ear, "slither.pool.stopped"), 0);
     assert_int_equal(heard_code(ear_find(&workers, "slither.worker.start_failed", 0)), SL_E_IMPORT);
@@ -227,6 +231,121 @@ static void a_pool_that_cannot_start_is_told(void **state) {
     sl_runtime_destroy(runtime);
     ear_close(&ear);
     ear_close(&workers);
+}
+
+static void recycles(struct sl_pool_options *options) {
+    options->recycle_batches = 3;
+    options->recycle_jitter_percent = 0;
+    options->template_use = SL_TEMPLATE_AUTO;
+}
+
+static void a_worker_that_has_done_enough_is_recycled(void **state) {
+    (void)state;
+    struct ear ear;
+    struct sl_report report = SL_REPORT_INIT;
+    assert_int_equal(sl_runtime_create(NULL, &runtime, NULL), SL_OK);
+    ear_open(&ear, runtime, "slither");
+    make_pool(1, "telemetry_functions", SL_OK, recycles);
+    run("telemetry_functions:same", (struct sl_dispatch_options)SL_DISPATCH_OPTIONS_INIT, &report);
+    ear_await(&ear, "slither.worker.recycled", 1);
+    sl_pool_destroy(pool);
+    const struct heard *recycled = ear_find(&ear, "slither.worker.recycled", 0);
+    assert_string_equal(heard_text(recycled, "reason"), "batches");
+    assert_int_equal(heard_uint(recycled, "generation"), 1);
+    assert_int_equal(ear_count(&ear, "slither.worker.lost"), 0);
+    assert_int_equal(ear_count(&ear, "slither.worker.started"), ear_count(&ear, "slither.worker.exited"));
+    bool forks = sl_event_get(&ear_find(&ear, "slither.pool.template_ready", 0)->event, "forks")->as_bool;
+    assert_int_equal(sl_event_get(&ear_find(&ear, "slither.worker.started", 0)->event, "forked")->as_bool, forks);
+    sl_runtime_destroy(runtime);
+    ear_close(&ear);
+    sl_report_finish(&report);
+}
+
+static void breaks_early(struct sl_pool_options *options) {
+    options->restart_max = 1;
+    options->circuit_cooldown_ms = 1;
+}
+
+static void a_circuit_is_told_when_it_opens_and_closes(void **state) {
+    static const char *const life[] = {"slither.pool.circuit_opened", "slither.pool.circuit_half_opened",
+                                       "slither.pool.circuit_closed"};
+    (void)state;
+    struct ear ear;
+    const struct sl_value thirteen = {(const uint8_t *)"\x0d", 1};
+    const struct sl_item item = {.value = thirteen};
+    struct sl_results results = {0};
+    struct sl_dispatch_options options = SL_DISPATCH_OPTIONS_INIT;
+    assert_int_equal(sl_runtime_create(NULL, &runtime, NULL), SL_OK);
+    ear_open(&ear, runtime, "slither");
+    make_pool(1, "telemetry_functions", SL_OK, breaks_early);
+    options.function = "telemetry_functions:dies";
+    while (ear_count(&ear, "slither.pool.circuit_opened") == 0) {
+        assert_int_not_equal(sl_call_batch(pool, &options, &item, 1, &results, NULL), SL_OK);
+    }
+    options.function = "telemetry_functions:same";
+    ear_await(&ear, "slither.worker.ready", ear_count(&ear, "slither.worker.lost") + 1);
+    while (sl_call_batch(pool, &options, &item, 1, &results, NULL) != SL_OK) {
+        sched_yield(); /* until the trial is ready */
+    }
+    sl_results_finish(&results);
+    ear_await(&ear, "slither.pool.circuit_closed", 1);
+    expect_order(&ear, life, sizeof life / sizeof life[0]);
+    assert_int_equal(heard_code(ear_find(&ear, "slither.pool.circuit_opened", 0)), SL_E_WORKER_CRASHED);
+    sl_pool_destroy(pool);
+    sl_runtime_destroy(runtime);
+    ear_close(&ear);
+}
+
+/* ---- executors --------------------------------------------------------------------------------------------------------- */
+
+/* Ends what it is given at once; every other task fails. */
+static enum sl_code submit(void *context, struct sl_task *task, struct sl_error *error) {
+    struct sl_value results[10];
+    uint32_t *count = context;
+    (void)error;
+    if (++*count % 2 == 0) {
+        sl_task_fail(task, NULL);
+        return SL_OK;
+    }
+    for (uint32_t i = 0; i < sl_task_count(task); i++) {
+        results[i] = sl_task_item(task, i);
+    }
+    sl_task_complete(task, results, sl_task_count(task));
+    return SL_OK;
+}
+
+static void batches_of_an_executor_are_told_when_it_names_a_runtime(void **state) {
+    (void)state;
+    struct ear ear;
+    uint32_t count = 0;
+    struct sl_executor *executors[2];
+    struct sl_executor_options options = SL_EXECUTOR_OPTIONS_INIT;
+    struct sl_dispatch_options dispatch = SL_DISPATCH_OPTIONS_INIT;
+    assert_int_equal(sl_runtime_create(NULL, &runtime, NULL), SL_OK);
+    ear_open(&ear, runtime, "");
+    options.name = "elsewhere";
+    options.submit = submit;
+    options.context = &count;
+    assert_int_equal(sl_executor_create(&options, &executors[0], NULL), SL_OK);
+    options.runtime = runtime;
+    assert_int_equal(sl_executor_create(&options, &executors[1], NULL), SL_OK);
+    pool = NULL;
+    for (int i = 0; i < 2; i++) {
+        struct sl_report report = SL_REPORT_INIT;
+        dispatch.executor = executors[i];
+        run("anything:at all", dispatch, &report);
+        assert_int_equal(ear.count, i == 0 ? 0 : 20);
+        assert_int_equal(report.batch_count, 10);
+        sl_report_finish(&report);
+        sl_executor_destroy(executors[i]);
+    }
+    assert_int_equal(ear_count_text(&ear, "slither.dispatch.batch.start", "pool", "elsewhere"), 10);
+    assert_int_equal(ear_count(&ear, "slither.dispatch.batch.exception"), 5);
+    const struct heard *exception = ear_find(&ear, "slither.dispatch.batch.exception", 0);
+    assert_int_equal(heard_code(exception), SL_E_EXECUTOR);
+    assert_null(sl_event_get(&exception->event, "worker"));
+    sl_runtime_destroy(runtime);
+    ear_close(&ear);
 }
 
 /* ---- stores ------------------------------------------------------------------------------------------------------------ */
@@ -366,6 +485,9 @@ int main(void) {
     const struct CMUnitTest alone[] = {
         cmocka_unit_test(a_pool_is_told_from_its_start_to_its_end),
         cmocka_unit_test(a_pool_that_cannot_start_is_told),
+        cmocka_unit_test(a_worker_that_has_done_enough_is_recycled),
+        cmocka_unit_test(a_circuit_is_told_when_it_opens_and_closes),
+        cmocka_unit_test(batches_of_an_executor_are_told_when_it_names_a_runtime),
         cmocka_unit_test(writes_and_reloads_of_a_store_are_told),
     };
     int failed = cmocka_run_group_tests(shared, set_up, tear_down);
