@@ -127,7 +127,7 @@ SL_API SL_MUST_CHECK enum sl_code sl_telemetry_attach(struct sl_runtime *runtime
                                                       sl_event_fn *function, void *context,
                                                       struct sl_telemetry_handler **handler, struct sl_error *error);
 /**
- * No call begins any more, and none is under way when this returns. NULL is fine. Any thread.
+ * No call begins any more, and none is under way when this returns. NULL is fine. Any thread. Does nothing in a forked child.
  *
  * Within a handler of the same runtime, its own or another, it does not wait, as it could be waiting for itself: calls that other threads had begun may then
  * still be under way.

@@ -16,6 +16,7 @@
 #include "base/assert.h"
 #include "kinds.h"
 #include "sys/clock.h"
+#include "sys/process.h"
 
 struct sl_telemetry_handler {
     struct sl__audience *audience;
@@ -35,6 +36,7 @@ struct caller {
 
 struct sl__audience {
     struct sl__telemetry *hub;
+    pid_t owner;          /* the process that made it */
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t quiet; /* some handler is not running any more */
     struct sl_telemetry_handler *handlers[SL_TELEMETRY_HANDLERS_MAX];
@@ -54,6 +56,7 @@ bool sl__telemetry_init(struct sl__telemetry *hub) {
         return false;
     }
     hub->audience->hub = hub;
+    hub->audience->owner = sl__process_id();
     pthread_mutex_init(&hub->audience->lock, NULL);
     pthread_cond_init(&hub->audience->quiet, NULL);
     return true;
@@ -137,8 +140,8 @@ static bool is_caller(const struct sl__audience *audience) {
 }
 
 void sl_telemetry_detach(struct sl_telemetry_handler *handler) {
-    if (handler == NULL) {
-        return;
+    if (handler == NULL || sl__process_id() != handler->audience->owner) {
+        return; /* a forked child has a copy, of which some thread may have had the lock */
     }
     struct sl__audience *audience = handler->audience;
     pthread_mutex_lock(&audience->lock);

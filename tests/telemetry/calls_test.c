@@ -145,7 +145,7 @@ static void what_becomes_of_sessions_whose_worker_dies_is_told(void **state) {
     assert_true(heard_uint(checkpoint, "bytes") > 0);
     assert_int_equal(ear_count(&ear, "slither.session.lost"), 1);
     assert_int_equal(heard_uint(ear_find(&ear, "slither.session.lost", 0), "session"), sl_session_id(lost));
-    assert_int_equal(ear_count(&ear, "slither.session.moved"), 1);
+    assert_in_range(ear_count(&ear, "slither.session.moved"), 1, 2); /* twice, when both were in one worker */
     assert_int_equal(heard_uint(ear_find(&ear, "slither.session.moved", 0), "session"), sl_session_id(moved));
     sl_session_close(lost);
     sl_session_close(moved);
@@ -171,7 +171,7 @@ static void run_pipe(uint64_t fails_at, enum sl_code expected, struct sl_pipe_re
     const struct sl_pipe_definition definition = {
         SL_PIPE("flow"),
         .stages = SL_STAGES(SL_NATIVE("pass", pass, .context = &fails_at),
-                            SL_PYTHON("same", "telemetry_functions:same", .batch_size = 10)),
+                            SL_PYTHON("same", "telemetry_functions:same_and_says_so", .batch_size = 10)),
     };
     const struct sl_pipe_pool pools[] = {{"told", pool}};
     struct sl_pipe_options options = SL_PIPE_OPTIONS_INIT;
@@ -213,6 +213,9 @@ static void a_pipe_is_a_span_with_stages_with_batches(void **state) {
     assert_int_equal(ear_sum(&ear, "slither.pipe.stage.stop", "ok"), 100);
     const struct heard *batch = ear_find(&ear, "slither.dispatch.batch.start", 0);
     assert_int_equal(batch->event.parent, ear_find(&ear, "slither.pipe.stage.start", 1)->event.span);
+    const struct heard *progress = ear_find(&ear, "slither.call.progress", 0);
+    assert_int_equal(progress->event.parent, batch->event.parent);
+    assert_string_equal(heard_text(progress, "function"), "telemetry_functions:same_and_says_so");
     assert_int_equal(ear_count(&ear, "slither.dispatch.batch.stop"), report.stages[1].dispatch.batch_count);
     assert_int_equal(ear_sum(&ear, "slither.dispatch.batch.stop", "ok"), report.stages[1].count[SL_STATUS_OK]);
     ear_close(&ear);

@@ -8,6 +8,11 @@ def same(items):
     return items
 
 
+def same_and_says_so(items):
+    slither.progress(len(items), len(items))
+    return items
+
+
 def marked(items):
     """Each tenth is skipped, and each 25th goes another way."""
     return [slither.route("aside", i) if i % 25 == 1 else slither.skip("tenth") if i % 10 == 0 else i for i in items]
