@@ -354,11 +354,16 @@ static void emit_many(struct sl__hand *hand, struct sl__stage_run *stage, struct
 
 /* The token is done with this stage, and goes where this says. */
 static inline sl__target leave(struct sl__stage_run *stage, struct sl__token *token, sl__target target) {
-    enum sl_status status = target != SL__NOWHERE ? SL_STATUS_ROUTED : SL_STATUS_OK;
-    token->producer = stage->node->stage.name;
-    count(stage, status);
-    trace(stage, token, status);
-    return target != SL__NOWHERE ? target : stage->node->next;
+    const struct sl__node *node = stage->node;
+    token->producer = node->stage.name;
+    if (SL_LIKELY(target == SL__NOWHERE)) {
+        count(stage, SL_STATUS_OK);
+        trace(stage, token, SL_STATUS_OK);
+        return node->next;
+    }
+    count(stage, SL_STATUS_ROUTED);
+    trace(stage, token, SL_STATUS_ROUTED);
+    return target;
 }
 
 /* The token becomes what the stage gave out for it. */
@@ -371,12 +376,6 @@ static inline void become(struct sl__token *token, struct sl__kept value) {
         }
     }
     token->value = value;
-}
-
-void sl__flow_emit_one(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
-                       struct sl_value value, sl__target target) {
-    become(token, sl__lent(value));
-    sl__flow_carry(hand, token, leave(stage, token, target));
 }
 
 /* What becomes of the token: carried on by the caller to *target when true, else taken over. */
@@ -463,8 +462,7 @@ static inline bool run_native(struct sl__hand *hand, struct sl__stage_run *stage
     uint64_t start_ns = begin_timing(stage);
     enum sl_code code = declared->call(declared->context, &item, &stage->emit, &hand->error);
     end_timing(stage, start_ns);
-    if (SL_UNLIKELY(code != SL_OK || hand->error.code != SL_OK || made->error.code != SL_OK || stage->emit.writing ||
-                    made->count > 1 || many)) {
+    if (SL_UNLIKELY((int)code | (int)hand->error.code | (int)made->error.code | stage->emit.writing | many)) {
         return settle_native(hand, stage, token, code, target);
     }
     if (made->count == 0) { /* an item that is dropped is nothing special for a filter */
@@ -608,7 +606,8 @@ static void put_down(struct sl__hand *hand, struct sl__stage_run *stage, struct 
     }
 }
 
-void sl__flow_carry(struct sl__hand *hand, struct sl__token *token, sl__target target) {
+static inline __attribute__((always_inline)) void carry(struct sl__hand *hand, struct sl__token *token,
+                                                        sl__target target) {
     struct sl_pipe_run *run = hand->run;
     while (!sl__target_is_output(target)) {
         struct sl__stage_run *stage = &run->stages[target];
@@ -619,16 +618,25 @@ void sl__flow_carry(struct sl__hand *hand, struct sl__token *token, sl__target t
             refuse(hand, stage, token);
             return;
         }
-        if (stage->node->threaded) {
+        if (stage->threaded) {
             put_down(hand, stage, token);
             return;
         }
         sl__stage_bump(stage, &stage->input, 1);
-        if (!(stage->node->stage.kind == SL_STAGE_ROUTER ? run_router(hand, stage, token, &target)
-                                                         : run_native(hand, stage, token, &target))) {
+        if (!(stage->routes ? run_router(hand, stage, token, &target) : run_native(hand, stage, token, &target))) {
             return;
         }
     }
     token->output = sl__target_index(target);
     sl__order_arrive(hand, token);
+}
+
+void sl__flow_carry(struct sl__hand *hand, struct sl__token *token, sl__target target) {
+    carry(hand, token, target);
+}
+
+void sl__flow_emit_one(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
+                       struct sl_value value, sl__target target) {
+    become(token, sl__lent(value));
+    carry(hand, token, leave(stage, token, target));
 }

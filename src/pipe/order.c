@@ -76,7 +76,7 @@ static __attribute__((noinline)) void close_sinks(struct sl_pipe_run *run, struc
 }
 
 /* By one thread at a time for each output. */
-static void give(struct sl_pipe_run *run, const struct sl__token *token) {
+static inline void give(struct sl_pipe_run *run, const struct sl__token *token) {
     const struct sl__origin *origin = token->origin;
     struct sl__output_run *output = &run->outputs[token->output];
     if (atomic_load_explicit(&run->sinks_closed, memory_order_relaxed)) {
@@ -132,18 +132,17 @@ static inline struct sl__origin *ended(const struct sl_pipe_run *run) {
     return atomic_load_explicit(&origin->live, memory_order_acquire) == 0 ? origin : NULL;
 }
 
+/* The next token of the oldest origin, which has ended. */
 static inline void give_next(struct sl_pipe_run *run, struct sl__token *token) {
-    run->gap = run->gap || token->origin->cancelled;
     if (SL_LIKELY(!run->gap)) {
         give(run, token);
     }
     sl__token_destroy(token);
 }
 
-/* The oldest origin has ended, and its line has been given out. */
+/* All of it has been given out. */
 static inline void retire(struct sl_pipe_run *run, struct sl__origin *origin) {
     uint64_t after = origin->sequence + 1;
-    run->gap = run->gap || origin->cancelled;
     sl__kept_drop(&origin->meta);
     run->finished += origin->cancelled ? 0 : 1;
     if (SL_LIKELY(!run->gap && !atomic_load_explicit(&run->sinks_closed, memory_order_relaxed))) {
@@ -159,6 +158,7 @@ static inline void retire(struct sl_pipe_run *run, struct sl__origin *origin) {
 /* Gives out what is finished, from the oldest origin on. */
 static void advance(struct sl_pipe_run *run) {
     for (struct sl__origin *origin; (origin = ended(run)) != NULL;) {
+        run->gap |= origin->cancelled;
         for (struct sl__token *token = origin->line, *next; token != NULL; token = next) {
             next = token->next;
             give_next(run, token);
@@ -243,6 +243,7 @@ void sl__order_arrive(struct sl__hand *hand, struct sl__token *token) {
     }
     if (SL_LIKELY(is_next(run, origin))) {
         atomic_store_explicit(&origin->live, 0, memory_order_relaxed);
+        run->gap |= origin->cancelled;
         give_next(run, token);
         retire(run, origin);
         if (SL_UNLIKELY(ended(run) != NULL)) { /* it had waited for this one */

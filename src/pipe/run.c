@@ -125,8 +125,8 @@ static bool has_room(struct sl_pipe_run *run) {
         }
         items = 1;
     }
-    run->room_items = items;
-    run->room_bytes = bytes < bytes_max ? bytes_max - bytes : 1;
+    run->room_items = (int64_t)items;
+    run->room_bytes = bytes < bytes_max ? (int64_t)SL_MIN(bytes_max - bytes, (uint64_t)INT64_MAX) : 1;
     return true;
 }
 
@@ -328,6 +328,8 @@ static void init(struct sl_pipe_run *run) {
         stage->run = run;
         stage->node = &pipe->nodes[i];
         stage->shared = pipe->nodes[i].shared;
+        stage->threaded = pipe->nodes[i].threaded;
+        stage->routes = pipe->nodes[i].stage.kind == SL_STAGE_ROUTER;
         stage->index = i;
         stage->context = (struct sl_pipe_context){.size = sizeof stage->context,
                                                   .pipe = pipe->name,
@@ -606,9 +608,8 @@ static inline enum sl_code read_one(struct sl_pipe_run *run) {
     if (SL_UNLIKELY(error->code != SL_OK)) {
         sl_error_finish(error);
     }
-    size_t size = item.value.size + item.meta.size;
     run->room_items--;
-    run->room_bytes -= SL_MIN(run->room_bytes, size);
+    run->room_bytes -= (int64_t)(item.value.size + item.meta.size);
     code = carry_in(run, &item, error);
     if (SL_UNLIKELY(code != SL_OK)) {
         sl__pipe_run_end(run, SL__PIPE_STOPPING, error);

@@ -76,8 +76,8 @@ struct sl__stage_run {
     _Alignas(SL__LINE_SIZE) struct sl_pipe_run *run;
     const struct sl__node *node;
     uint32_t index;
-    bool shared; /* as in the node */
-    bool hosted; /* by the thread that called sl_pipe_feed(): its queue is that thread's alone */
+    bool shared, threaded, routes; /* as in the node; a router */
+    bool hosted;                   /* by the thread that called sl_pipe_feed(): its queue is that thread's alone */
     _Atomic uint64_t input, count[SL_STATUS_COUNT];
     _Atomic uint64_t busy_ns; /* in the stage's function, in the calls that were timed */
     _Atomic uint64_t timed;   /* of `input`; 0: all of them */
@@ -142,8 +142,8 @@ struct sl_pipe_run {
     uint32_t in_flight_peak;
     _Atomic uint64_t bytes_peak;
     uint64_t host_bytes; /* of items that only the hosted dispatch has */
-    uint64_t room_items; /* so many may be taken before it is looked anew whether there is room, */
-    uint64_t room_bytes; /* and so many bytes of them; the last one may pass it */
+    int64_t room_items;  /* so many may be taken before it is looked anew whether there is room, */
+    int64_t room_bytes;  /* and so many bytes of them; the last one may pass it */
     struct sl__hand hand;
     pthread_mutex_t feed;    /* one at a time */
     _Atomic bool input_over; /* no other origin will be opened */

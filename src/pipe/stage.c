@@ -39,9 +39,11 @@ static struct sl__token *recall(struct sl__stage_run *stage, uint64_t sequence) 
     struct sl__token *token = stage->flying[sequence & mask];
     SL_ASSERT(token != NULL);
     stage->flying[sequence & mask] = NULL;
-    while (stage->flying_count > 0 && stage->flying[stage->flying_base & mask] == NULL) {
-        stage->flying_base++;
-        stage->flying_count--;
+    if (sequence == stage->flying_base) { /* with those behind it that were faster */
+        do {
+            stage->flying_base++;
+            stage->flying_count--;
+        } while (stage->flying_count > 0 && stage->flying[stage->flying_base & mask] == NULL);
     }
     return token;
 }
