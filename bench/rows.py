@@ -77,7 +77,7 @@ ROWS = [
     Row("session_table_1k", "us", "session_table_1k", "host session_table_1", "the same call, alone", 0.9, rounds=5),
     Row("session_open_close", "us", "session_open_close", "host session_open_close_1", "the same, alone", rounds=5),
     Row("pipe_overhead", "items/s", "pipe_overhead", "host map_small", "a bare dispatch", 0.85, rounds=9),
-    Row("pipe_layer", "items/s", "pipe_overhead", "host pipe_by_hand", "a dispatch, the stages by hand", 0.85, rounds=9),
+    Row("pipe_layer", "items/s", "pipe_layer", "host pipe_by_hand", "a dispatch, the stages by hand", 0.85, rounds=9),
     Row("pipe_overlap", "items/s", "pipe_overlap", "host pipe_staged", "stage after stage", 1.7),
     Row("pipe_vs_mp", "items/s", "pipe_chain", "pool pipe_chain", f"{POOL}.imap, chained", 3, rounds=5),
     # Beyond what was asked for: other contracts, other ways to hand over the same payload, other peers.
