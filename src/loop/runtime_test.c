@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,17 +15,7 @@
 #include <slither/buffer.h>
 
 #include "base/macros.h"
-
-static int descriptor_count(void) {
-    int count = 0;
-    DIR *directory = opendir("/proc/self/fd");
-    assert_non_null(directory);
-    while (readdir(directory) != NULL) {
-        count++;
-    }
-    closedir(directory);
-    return count;
-}
+#include "descriptors.h"
 
 static void several_live_side_by_side_and_leave_nothing(void **unused) {
     (void)unused;

@@ -5,33 +5,23 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "sys/descriptor.h"
 #include "sys/fault.h"
 #include "sys/packet.h"
-
-static size_t open_fds(void) {
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    size_t count = 0;
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    closedir(folder);
-    return count;
-}
 
 static void packets_and_descriptors_arrive_whole(void **state) {
     (void)state;
     struct sl_error error = SL_ERROR_INIT;
     int pair[2], ends[2], got[4];
     char text[16];
-    size_t size, fds, before = open_fds();
+    int before = descriptor_count();
+    size_t size, fds;
     assert_int_equal(sl__packet_pair(pair, &error), SL_OK);
     assert_int_equal(sl__packet_receive(pair[1], text, sizeof text, &size, got, 4, &fds, SL__PACKET_NOWAIT, &error),
                      SL_E_AGAIN);
@@ -58,7 +48,7 @@ static void packets_and_descriptors_arrive_whole(void **state) {
     assert_int_equal(sl__packet_receive(pair[1], text, sizeof text, &size, got, 4, &fds, 0, &error), SL_E_END);
     assert_int_equal(sl__packet_send(pair[1], "x", 1, NULL, 0, 0, &error), SL_E_CLOSED);
     sl__close(&pair[1]);
-    assert_int_equal(open_fds(), before);
+    assert_int_equal(descriptor_count(), before);
 }
 
 static void what_does_not_fit_is_refused_and_closed(void **state) {
@@ -71,19 +61,19 @@ static void what_does_not_fit_is_refused_and_closed(void **state) {
     for (int i = 0; i < SL__PACKET_FDS_MAX; i++) {
         many[i] = ends[0];
     }
-    size_t before = open_fds();
+    int before = descriptor_count();
     for (size_t allowed = 0; allowed < 4; allowed++) { /* one too many, two too many, all */
         for (size_t sent = allowed + 1; sent <= SL__PACKET_FDS_MAX; sent += 21) {
             assert_int_equal(sl__packet_send(pair[0], "x", 1, many, sent, 0, NULL), SL_OK);
             assert_int_equal(sl__packet_receive(pair[1], text, sizeof text, &size, got, allowed, &fds, 0, NULL),
                              SL_E_PROTOCOL);
             assert_int_equal(fds, 0);
-            assert_int_equal(open_fds(), before);
+            assert_int_equal(descriptor_count(), before);
         }
     }
     assert_int_equal(sl__packet_send(pair[0], "this is longer than 16", 22, many, 3, 0, NULL), SL_OK);
     assert_int_equal(sl__packet_receive(pair[1], text, sizeof text, &size, got, 8, &fds, 0, NULL), SL_E_PROTOCOL);
-    assert_int_equal(open_fds(), before);
+    assert_int_equal(descriptor_count(), before);
     assert_int_equal(sl__packet_send(pair[0], "x", 1, many, SL__PACKET_FDS_MAX, 0, NULL), SL_OK);
     assert_int_equal(sl__packet_receive(pair[1], text, sizeof text, &size, got, SL__PACKET_FDS_MAX, &fds, 0, NULL),
                      SL_OK);

@@ -177,12 +177,12 @@ static void a_large_result_travels_in_a_file(void **state) {
         char name[] = {(char)('a' + i), '\0'};
         options.name = name, options.call = large, options.context = &sizes[i];
         assert_int_equal(sl_view_register(runtime, &options, NULL, NULL), SL_OK);
-        before = before == 0 ? fd_count() : before;
+        before = before == 0 ? open_count() : before;
         hear_outcome(&worker, ask(&worker, name), SL__CALL_RESULT, SL_OK, "");
         assert_int_equal(answer.head.flags, i < 3 ? 0 : SL__CALL_IN_FILE);
         assert_true(answer.head.size >= sizes[i]);
     }
-    await_stat(fd_count, before); /* the thread closes the last after it has sent it */
+    await_stat(open_count, before); /* the thread closes the last after it has sent it */
     /* Without a file the worker still hears something. */
     sl__sys_fail_from(SL__CALL_MEMFD_CREATE, 24, 0);
     hear_outcome(&worker, ask(&worker, "e"), SL__CALL_FAILED, SL_E_SYSTEM, "");

@@ -33,7 +33,7 @@ static void a_babbler_is_given_up(void **state) {
 static void a_worker_that_dies_leaves_nothing(void **state) {
     (void)state;
     view_of("gated", gated, NULL, 20000, 4);
-    uint32_t before = fd_count();
+    uint32_t before = open_count();
     for (int round = 0; round < 5; round++) {
         struct worker worker = {0};
         gate_open(false);
@@ -51,7 +51,7 @@ static void a_worker_that_dies_leaves_nothing(void **state) {
         worker_open(&other);
         hear_outcome(&other, ask(&other, "gated"), SL__CALL_RESULT, SL_OK, "");
         worker_close(&other);
-        await_stat(fd_count, before); /* the host closes its end when it has seen that of the worker */
+        await_stat(open_count, before); /* the host closes its end when it has seen that of the worker */
     }
     assert_true(stats().dropped_count >= 5 * 4);
 }
@@ -162,22 +162,22 @@ static void what_the_system_refuses_is_told(void **state) {
         struct sl_runtime *fresh;
         struct sl_error error = SL_ERROR_INIT;
         assert_int_equal(sl_runtime_create(NULL, &fresh, &error), SL_OK);
-        uint32_t before = fd_count();
+        uint32_t before = open_count();
         sl__sys_fail_next(steps[i].call, 24, steps[i].after);
         assert_int_equal(sl_view_register(fresh, &options, NULL, &error), SL_E_SYSTEM);
         assert_int_equal(error.system_errno, 24);
-        assert_int_equal(fd_count(), before);
+        assert_int_equal(open_count(), before);
         sl__sys_fail_clear();
         assert_int_equal(sl_view_register(fresh, &options, NULL, &error), SL_OK);
         sl_runtime_destroy(fresh);
         sl_error_finish(&error);
     }
     struct worker worker = {0};
-    uint32_t before = fd_count();
+    uint32_t before = open_count();
     sl__sys_fail_next(SL__CALL_SOCKETPAIR, 24, 0);
     sl__loop_call(runtime->loop, open_port, &worker);
     assert_int_equal(worker.code, SL_E_SYSTEM);
-    assert_int_equal(fd_count(), before);
+    assert_int_equal(open_count(), before);
 }
 
 int main(void) {

@@ -9,7 +9,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -21,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "oom.h"
 #include "sys/proc.h"
 #include "sys/process.h"
@@ -624,17 +624,6 @@ static void a_host_that_reaps_children_itself_is_coped_with(void **unused) {
     assert_non_null(strstr(owner->death.error.message, "could not learn"));
     end(owner);
     signal(SIGCHLD, SIG_DFL);
-}
-
-static int descriptor_count(void) {
-    int count = 0;
-    DIR *directory = opendir("/proc/self/fd");
-    assert_non_null(directory);
-    while (readdir(directory) != NULL) {
-        count++;
-    }
-    closedir(directory);
-    return count;
 }
 
 static void nothing_stays_open(void **unused) {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "chaos.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -438,17 +437,6 @@ void sizer_stop(struct sizer *sizer) {
 }
 
 /* ---- what is left ------------------------------------------------------------------------------------------------ */
-
-uint32_t open_descriptors(void) {
-    DIR *folder = opendir("/proc/self/fd");
-    uint32_t count = 0;
-    assert_non_null(folder);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    closedir(folder);
-    return count - 3; /* . and .. and the folder itself */
-}
 
 void expect_no_children(void) {
     int status;

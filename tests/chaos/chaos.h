@@ -8,6 +8,7 @@
 #ifndef SL_TESTS_CHAOS_H
 #define SL_TESTS_CHAOS_H
 
+#include "descriptors.h"
 #include "testing/crew.h"
 
 #include <slither/slither.h>
@@ -144,7 +145,6 @@ void sizer_stop(struct sizer *sizer); /* the pool then has worker_max workers ag
 
 /* ---- what is left ------------------------------------------------------------------------------------------------ */
 
-uint32_t open_descriptors(void);
 /* Fails the test when this process has a child. */
 void expect_no_children(void);
 

@@ -118,7 +118,7 @@ static void sample(struct sample *sample) {
     (void)malloc_trim(0); /* what the allocator keeps for later is not what the library holds */
     struct mallinfo2 heap = mallinfo2();
     uint64_t now[FIGURE_COUNT] = {status_kb("RssAnon:"), status_kb("RssShmem:"), (heap.uordblks + heap.hblkhd) / 1024,
-                                  open_descriptors(),    memory_files(),         descendants()};
+                                  descriptor_count(),    memory_files(),         descendants()};
     for (int i = 0; i < FIGURE_COUNT; i++) {
         sample->most[i] = now[i] > sample->most[i] ? now[i] : sample->most[i];
     }

@@ -37,7 +37,7 @@ static void storm(const struct sl_pool_options *options, struct consumer *consum
     struct site site;
     site_open(&site, options); /* libuv opens two descriptors with the first loop of a process and keeps them */
     site_close(&site);
-    uint32_t descriptors = open_descriptors();
+    int descriptors = descriptor_count();
     site_open(&site, options);
     struct killer killer = {.site = &site,
                             .random = seed * 0x9e3779b97f4a7c15u | 1,
@@ -90,7 +90,7 @@ static void storm(const struct sl_pool_options *options, struct consumer *consum
     calm(&site);
     site_close(&site);
     expect_no_children();
-    assert_int_equal(open_descriptors(), descriptors);
+    assert_int_equal(descriptor_count(), descriptors);
 }
 
 static void one_run_on_forked_workers(void **state) {

@@ -119,7 +119,7 @@ static void shared_buffers_are_seen_in_place(void **state) {
     (void)state;
     struct host host;
     host_open(&host, 2, NULL);
-    uint32_t fds = fd_count();
+    int fds = descriptor_count();
     struct sl_buffer *buffers[40];
     struct sl_error error = SL_ERROR_INIT;
     struct arrays arrays = {.element_count = 3000, .count = 40, .buffers = buffers, .buffer_count = 40};
@@ -145,7 +145,7 @@ static void shared_buffers_are_seen_in_place(void **state) {
     }
     arrays = (struct arrays){.element_count = 10, .count = 4, .elements = (double[10]){0}};
     arrays_run(&host, &arrays, "dispatch_functions:array_sum", 1, put_float); /* the lanes hear of the dead buffers */
-    assert_true(fd_count() <= fds + 4);
+    assert_true(descriptor_count() <= fds + 4);
     host_close(&host);
 }
 

@@ -155,7 +155,7 @@ static void every_item_ends_exactly_once(void **state) {
     struct host host;
     host_open(&host, 1, NULL); /* libuv opens two descriptors with the first loop of a process and keeps them */
     host_close(&host);
-    uint32_t fds = fd_count();
+    int fds = descriptor_count();
     host_open(&host, 2, NULL);
     do {
         if (getenv("SLITHER_TEST_VERBOSE") != NULL) {
@@ -171,7 +171,7 @@ static void every_item_ends_exactly_once(void **state) {
     printf("%llu runs, %llu items, %llu workers started, %llu died\n", (unsigned long long)runs,
            (unsigned long long)items, (unsigned long long)stats.start_count, (unsigned long long)stats.death_count);
     host_close(&host);
-    assert_int_equal(fd_count(), fds);
+    assert_int_equal(descriptor_count(), fds);
 }
 
 /* ---- killed from outside ------------------------------------------------------------------------------------------------ */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runs.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -48,15 +47,4 @@ void forget_peak(void) {
         (void)!write(fd, "5", 1);
         close(fd);
     }
-}
-
-uint32_t fd_count(void) {
-    DIR *folder = opendir("/proc/self/fd");
-    uint32_t count = 0;
-    assert_non_null(folder);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    closedir(folder);
-    return count - 3; /* . and .. and the folder itself */
 }

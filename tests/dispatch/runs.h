@@ -3,6 +3,7 @@
 #ifndef SL_TESTS_DISPATCH_RUNS_H
 #define SL_TESTS_DISPATCH_RUNS_H
 
+#include "descriptors.h"
 #include "host.h"
 
 /* Options for a function of modules/dispatch_functions.py. */
@@ -21,7 +22,6 @@ void trial_finish(struct trial *trial);
 
 /* kB of VmRSS, VmHWM or another line of /proc/self/status. */
 uint64_t status_kb(const char *line);
-uint32_t fd_count(void);
 /* Forgets the peak of this process's memory. */
 void forget_peak(void);
 

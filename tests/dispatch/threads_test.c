@@ -225,7 +225,7 @@ static void a_million_items_leave_no_trace(void **state) {
     struct host host;
     host_open(&host, 2, NULL);
     stream_items(&host, 100000);
-    uint32_t fds = fd_count();
+    int fds = descriptor_count();
     forget_peak();
     stream_items(&host, 100000);
     uint64_t before = status_kb("VmHWM");
@@ -233,7 +233,7 @@ static void a_million_items_leave_no_trace(void **state) {
     uint64_t after = status_kb("VmHWM");
     printf("resident at most: %llu kB for 100 k items, %llu kB for 1 M\n", (unsigned long long)before,
            (unsigned long long)after);
-    assert_int_equal(fd_count(), fds);
+    assert_int_equal(descriptor_count(), fds);
 #ifndef SANITIZED
     assert_true(after < before + 1024);
 #endif

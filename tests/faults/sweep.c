@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sweep.h"
+#include "descriptors.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -79,17 +79,6 @@ static void hangs(int number) {
     (void)!write(2, doing, strlen(doing));
     (void)!write(2, "\n", 1);
     _exit(3);
-}
-
-static int descriptor_count(void) {
-    int count = 0;
-    DIR *directory = opendir("/proc/self/fd");
-    assert_non_null(directory);
-    while (readdir(directory) != NULL) {
-        count++;
-    }
-    closedir(directory);
-    return count;
 }
 
 static void nothing_is_left(int descriptors) {

@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,6 +14,8 @@
 #include <time.h>
 
 #include <slither/slither.h>
+
+#include "descriptors.h"
 
 static struct sl_runtime *runtime;
 static struct sl_pool *first, *second; /* of one worker each */
@@ -431,26 +432,15 @@ static void a_storm_of_callbacks_is_answered(void **state) {
     assert_int_equal(now.running_count + now.waiting_count, 0);
 }
 
-static uint32_t fd_count(void) {
-    uint32_t count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    closedir(folder);
-    return count;
-}
-
 static void nothing_stays_open(void **state) {
     (void)state;
-    uint32_t before = 0;
+    int before = 0;
     for (int round = 0; round < 3; round++) {
         assert_int_equal(open_all(NULL), 0);
         expect_call(first, "view_functions:call", "to second", 1, "2");
         close_all(NULL);
-        before = before == 0 ? fd_count() : before; /* libuv keeps some of the first */
-        assert_int_equal(fd_count(), before);
+        before = before == 0 ? descriptor_count() : before; /* libuv keeps some of the first */
+        assert_int_equal(descriptor_count(), before);
     }
 }
 

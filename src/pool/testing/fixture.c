@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "fixture.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -184,17 +183,6 @@ pid_t parent_of(int64_t pid) {
     assert_int_equal(fscanf(file, "%*d (%63[^)]) %*c %ld", name, &parent), 2);
     fclose(file);
     return (pid_t)parent;
-}
-
-int descriptor_count(void) {
-    int count = 0;
-    DIR *directory = opendir("/proc/self/fd");
-    assert_non_null(directory);
-    while (readdir(directory) != NULL) {
-        count++;
-    }
-    closedir(directory);
-    return count;
 }
 
 void await_end(int pidfd) {

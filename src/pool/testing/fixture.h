@@ -14,6 +14,7 @@
 #include <slither/pool.h>
 #include <slither/runtime.h>
 
+#include "descriptors.h"
 #include "pool/lease.h"
 
 #define PATIENCE_S 20
@@ -54,7 +55,6 @@ struct sl_pool_stats stats_of(struct sl_pool *pool);
 void await_ready(struct sl_pool *pool, uint32_t ready_count);
 /* The parent of a process: that of a worker is its template. */
 pid_t parent_of(int64_t pid);
-int descriptor_count(void);
 /* A pidfd becomes readable. */
 void await_end(int pidfd);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "testing/callers.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "descriptors.h"
 #include "sys/clock.h"
 #include "sys/descriptor.h"
 #include "sys/fault.h"
@@ -256,13 +256,6 @@ uint32_t thread_count(void) {
     return stats().thread_count;
 }
 
-uint32_t fd_count(void) {
-    uint32_t count = 0;
-    DIR *folder = opendir("/proc/self/fd");
-    assert_non_null(folder);
-    while (readdir(folder) != NULL) {
-        count++;
-    }
-    closedir(folder);
-    return count;
+uint32_t open_count(void) {
+    return (uint32_t)descriptor_count();
 }

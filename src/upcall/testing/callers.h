@@ -84,6 +84,6 @@ void await_stat(uint32_t (*get)(void), uint32_t value);
 uint32_t waiting_count(void);
 uint32_t running_count(void);
 uint32_t thread_count(void);
-uint32_t fd_count(void);
+uint32_t open_count(void);
 
 #endif
