@@ -232,7 +232,10 @@ void events_close(void) {
         (void)output_close(&events.output, events.error.code == SL_OK ? &events.error : &error);
         sl_error_finish(&error);
         uint64_t missing = events.dropped + events.unwritten;
-        if (events.error.code != SL_OK) {
+        if (events.error.code == SL_E_CANCELLED) {
+            console_message(CONSOLE_ERROR, "the events were not written to the end: %s takes nothing more",
+                            events.output.name);
+        } else if (events.error.code != SL_OK) {
             console_message(CONSOLE_ERROR, "the events were not written to the end: %s", events.error.message);
         } else if (missing > 0) {
             console_message(CONSOLE_PLAIN, "%llu of %llu events were dropped: %s takes them too slowly",
