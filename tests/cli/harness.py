@@ -16,6 +16,8 @@ COMMAND = os.environ.get("SLITHER_COMMAND", "slither")
 PYTHON = os.environ.get("SLITHER_TEST_PYTHON", sys.executable)
 FUNCTIONS = str(pathlib.Path(__file__).parent / "functions")
 LIMIT_S = 60 * float(os.environ.get("SLITHER_TEST_TIMEOUT_MULTIPLIER", "1"))
+# Tests with much input take only one in so many of its items.
+SHARE = int(os.environ.get("SLITHER_TEST_SHARE", "1"))
 
 # A signal that is ignored stays so in what is started from here. Who runs the tests, under nohup for example, must not decide
 # what the command does with one.

@@ -48,9 +48,10 @@ def main(name, python=None, free_threaded=None):
         assert baseline["runs"] >= 1 and baseline["seconds"] > 0 and baseline["lines"] > 10, baseline
     if name == "batch_stats":
         assert [baseline["killed_by"] for baseline in result["baselines_crash"]] == ["SIGSEGV"] * 2, result["baselines_crash"]
-    text = slither("example", name, "--no-baseline", *(["--python", python] if python else []))
-    assert text.count("\n  yes  ") == len(SUBJECTS[name]) and "Slither" in text, text
-    print("%d passed, 0 failed" % (len(SUBJECTS[name]) + len(safe) + len(unsafe) + 1))
+    if not python:  # those that need packages take long, and their text is written by the same hand
+        text = slither("example", name, "--no-baseline")
+        assert text.count("\n  yes  ") == len(SUBJECTS[name]) and "Slither" in text, text
+    print("%d passed, 0 failed" % (len(SUBJECTS[name]) + len(safe) + len(unsafe) + (not python)))
 
 
 if __name__ == "__main__":

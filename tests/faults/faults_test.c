@@ -15,7 +15,7 @@
 #define ITEMS 96
 #define PADDED 20       /* one item in so many is large, */
 #define PADDING 100000  /* larger than the segment holds */
-#define BUDGET_MS 8000u /* of one scenario, unless all faults are wanted */
+#define BUDGET_MS 4000u /* of one scenario, unless all faults are wanted */
 
 static char mark[64];
 
