@@ -347,11 +347,18 @@ static void write_file(const char *path, const char *text) {
     assert_int_equal(fclose(file), 0);
 }
 
+/* What mkstemp() and mkdtemp() take: a place where who runs the tests clears up after those that are killed. */
+static void scratch(char *path, size_t size) {
+    const char *base = getenv("TMPDIR");
+    snprintf(path, size, "%.200s/worker_test_XXXXXX", base != NULL ? base : "/tmp");
+}
+
 /* A worker that is killed from outside while the counter of OOM kills goes from one text to the other (NULL: there is no such file). */
 static void expect_sigkill(const char *before, const char *after, enum sl_code code, enum sl_death_cause cause,
                            const char *text) {
-    struct sl__oom_sources sources = {.sources = {{.what = ""}, {"/tmp/worker_test_XXXXXX", "of a test"}}};
+    struct sl__oom_sources sources = {.sources = {{.what = ""}, {.what = "of a test"}}};
     char *path = sources.sources[1].path;
+    scratch(path, sizeof sources.sources[1].path);
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);
@@ -388,7 +395,7 @@ static void a_foreign_sigkill_is_not_taken_for_our_own(void **unused) {
 static void a_kill_for_lack_of_memory_is_named_as_such(void **unused) {
     (void)unused;
     expect_sigkill("low 0\noom_kill 3\n", "low 0\noom_kill 4\n", SL_E_OUT_OF_MEMORY, SL_DEATH_OUT_OF_MEMORY,
-                   "the count of OOM kills of a test (oom_kill in /tmp/worker_test_");
+                   "the count of OOM kills of a test (oom_kill in /");
 }
 
 static void condemn(void *context) {
@@ -524,7 +531,8 @@ static void silence_is_measured(void **unused) {
 
 static void a_control_group_is_made_entered_and_read(void **unused) {
     (void)unused;
-    char parent[] = "/tmp/worker_test_XXXXXX", path[512], text[64], name[128];
+    char parent[256], path[512], text[64], name[128];
+    scratch(parent, sizeof(parent));
     assert_non_null(mkdtemp(parent));
     struct owner *owner = begin("config;ready;serve", 10000);
     owner->config.cgroup = parent;
