@@ -20,6 +20,8 @@
  *
  * LOSS. A home that dies, is recycled or is stopped takes the state with it, and each later use says so: session_lost, with the worker, its generation,
  * how it ended and how long ago. A session whose code has checkpoint hooks moves instead: its next call restores the last checkpoint in another worker.
+ *
+ * FORK. In a forked child sessions and what came from them are refused as unsupported, and closing or releasing them does nothing: they are the parent's.
  */
 #ifndef SLITHER_SESSION_H
 #define SLITHER_SESSION_H

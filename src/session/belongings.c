@@ -27,6 +27,9 @@ enum sl_code sl_session_view(struct sl_session *session, const struct sl_view_op
     if (session == NULL) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_session_view: `session` is NULL");
     }
+    if (sl__session_foreign(session)) {
+        return sl__session_refuse_foreign("sl_session_view", error);
+    }
     pthread_mutex_lock(&session->sessions->lock);
     enum sl_code code = need_scope(session, error);
     pthread_mutex_unlock(&session->sessions->lock);
@@ -63,6 +66,9 @@ enum sl_code sl_session_watch(struct sl_session *session, struct sl_store *store
                             session == NULL ? "session" : "watch");
     }
     *watch = NULL;
+    if (sl__session_foreign(session)) {
+        return sl__session_refuse_foreign("sl_session_watch", error);
+    }
     struct sl__session_watch *record = calloc(1, sizeof *record);
     if (record == NULL) {
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a watch of session %llu",

@@ -471,6 +471,9 @@ uint64_t sl__homes_tell(struct sl__sessions *sessions, uint64_t now_ns) {
 void sl__session_drop_ref(struct sl_session *session, uint32_t worker, uint32_t generation, uint64_t object,
                           uint32_t ref_count) {
     struct sl__sessions *sessions = session->sessions;
+    if (sl__session_foreign(session)) {
+        return; /* the object is the parent's */
+    }
     pthread_mutex_lock(&sessions->lock);
     session->ref_count -= SL_MIN(session->ref_count, (uint64_t)ref_count);
     struct sl__home *home = sl__home_find(sessions, worker, generation);

@@ -28,6 +28,7 @@
 #define SL__HOMES_REMEMBERED 64  /* that are gone, for replies which are read after the death of their worker */
 #define SL__DROPS_MAX (1u << 20) /* that a worker may not have been told: one that takes none is killed */
 #define SL__REFS_DROP_MIN 64     /* dropped refs that are sent at once; fewer wait */
+#define SL__ENDS_AT_ONCE 1024    /* sessions that are ended before others may have the lock */
 #define SL__REFS_DROP_MS 50      /* for so long */
 
 #define SL__LABEL_MAX 256 /* bytes of what a run is called in events, with the NUL */
@@ -172,6 +173,10 @@ struct sl__house {
     pthread_mutex_t register_lock;
     _Atomic uint32_t registered; /* of the reserved views, in their order */
 };
+
+/* session.c, without the lock: this process is a forked child, where the lock may be held by nobody who ever lets go of it. */
+bool sl__session_foreign(const struct sl_session *session);
+enum sl_code sl__session_refuse_foreign(const char *what, struct sl_error *error);
 
 /* sessions.c */
 /* Those of a pool, made when there are none. closed: the pool is being destroyed. Any thread. */

@@ -26,6 +26,7 @@ struct sl__thread_key {
 
 struct sl__owner_thread {
     struct sl__thread_key *key;
+    pid_t process; /* a forked child has a copy of the record, and owns nothing */
     pthread_mutex_t lock;
     struct sl__list owned; /* sessions, by owner_link; a reference to each */
 };
@@ -59,6 +60,9 @@ static struct sl_session *first_owned(struct sl__owner_thread *record) {
 /* The thread ends. */
 static void thread_ends(void *argument) {
     struct sl__owner_thread *record = argument;
+    if (record->process != sl__process_id()) {
+        return;
+    }
     for (struct sl_session *session; (session = first_owned(record)) != NULL;) {
         pthread_mutex_lock(&session->sessions->lock);
         sl__session_end_with(session, SL__END_THREAD);
@@ -80,6 +84,7 @@ static struct sl__owner_thread *record_of_this_thread(struct sl__thread_key *key
     }
     atomic_fetch_add_explicit(&key->refs, 1, memory_order_relaxed);
     record->key = key;
+    record->process = sl__process_id();
     pthread_mutex_init(&record->lock, NULL);
     sl__list_init(&record->owned);
     return record;
@@ -113,7 +118,13 @@ static void process_ended(void *context) {
     process->watch = NULL;
     pthread_mutex_lock(&sessions->lock);
     process->ended = true;
-    for (struct sl__link *link; (link = sl__list_first(&process->owned)) != NULL;) {
+    uint32_t count = 0;
+    for (struct sl__link *link; (link = sl__list_first(&process->owned)) != NULL; count++) {
+        if (count % SL__ENDS_AT_ONCE == SL__ENDS_AT_ONCE - 1) { /* others want it, too */
+            pthread_mutex_unlock(&sessions->lock);
+            pthread_mutex_lock(&sessions->lock);
+            continue;
+        }
         sl__session_end_with(SL_CONTAINER_OF(link, struct sl_session, owner_link), SL__END_PROCESS);
     }
     sl__sessions_look(sessions); /* it is let go there */
@@ -181,11 +192,15 @@ static enum sl_code open_process(struct sl__sessions *sessions, int64_t pid, str
     enum sl_code code = sl__process_open((pid_t)pid, &process->pidfd, error);
     if (code != SL_OK) {
         free(process);
-        if (error != NULL && error->system_errno == ESRCH) {
+        /* EINVAL: it is a thread's number, ENOENT on newer kernels. */
+        int number = error != NULL ? error->system_errno : 0;
+        if (number == ESRCH || number == EINVAL || number == ENOENT) {
             code = SL_E_NOT_FOUND;
         }
         return code == SL_E_NOT_FOUND
-                   ? sl_error_set(error, code, "sl_session_open: there is no process %lld", (long long)pid)
+                   ? sl_error_set(error, code,
+                                  "sl_session_open: owner_pid is %lld, and there is no process of that number%s",
+                                  (long long)pid, number == ESRCH ? "" : "; it is a thread's")
                    : code;
     }
     *out = process;

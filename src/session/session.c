@@ -168,8 +168,20 @@ void sl__session_unref(struct sl_session *session) {
     }
 }
 
+bool sl__session_foreign(const struct sl_session *session) {
+    return sl__process_id() != session->sessions->process;
+}
+
+enum sl_code sl__session_refuse_foreign(const char *what, struct sl_error *error) {
+    return sl_error_set(
+        error, SL_E_UNSUPPORTED,
+        "%s: this process is a forked child of the one that opened the session, and cannot use it; open "
+        "one in the child, of a pool that was made there",
+        what);
+}
+
 void sl_session_close(struct sl_session *session) {
-    if (session == NULL || sl__process_id() != session->sessions->process) {
+    if (session == NULL || sl__session_foreign(session)) {
         return; /* a forked child has a copy, and nothing that it could end */
     }
     struct sl__sessions *sessions = session->sessions;
@@ -188,6 +200,9 @@ void sl_session_close(struct sl_session *session) {
 
 enum sl_code sl_session_renew(struct sl_session *session, struct sl_error *error) {
     struct sl__sessions *sessions = session->sessions;
+    if (sl__session_foreign(session)) {
+        return sl__session_refuse_foreign("sl_session_renew", error);
+    }
     pthread_mutex_lock(&sessions->lock);
     sl__session_settle(session);
     enum sl_code code = sl__session_usable(session) ? SL_OK : sl__session_refuse(session, error);
@@ -204,6 +219,9 @@ uint64_t sl_session_id(const struct sl_session *session) {
 
 enum sl_code sl__session_pool(const struct sl_session *session, struct sl_pool **pool, struct sl_error *error) {
     struct sl__sessions *sessions = session->sessions;
+    if (sl__session_foreign(session)) {
+        return sl__session_refuse_foreign("a call", error);
+    }
     pthread_mutex_lock(&sessions->lock);
     *pool = sessions->pool;
     enum sl_code code = sessions->closed ? sl__session_refuse(session, error) : SL_OK;
@@ -224,6 +242,13 @@ void sl__session_count_refs(struct sl_session *session, uint64_t count) {
 
 void sl_session_info(struct sl_session *session, struct sl_session_info *out) {
     struct sl_session_info info = SL_SESSION_INFO_INIT;
+    if (sl__session_foreign(session)) {
+        info.state = SL_SESSION_ENDED;
+        snprintf(info.reason, sizeof info.reason, "it belongs to the process that this one was forked from");
+        info.size = SL_MIN(out->size, sizeof info);
+        memcpy(out, &info, info.size);
+        return;
+    }
     pthread_mutex_lock(&session->sessions->lock);
     sl__session_settle(session);
     if (session->end != SL__END_NOT) {

@@ -112,7 +112,12 @@ void sl__session_schedule(struct sl_session *session) {
 
 uint64_t sl__sessions_expire(struct sl__sessions *sessions, uint64_t now_ns) {
     struct sl__deadline *first;
+    uint32_t count = 0;
     while ((first = sl__deadlines_first(&sessions->deadlines)) != NULL && first->at_ns <= now_ns) {
+        if (++count > SL__ENDS_AT_ONCE) {
+            sl__sessions_look(sessions); /* the next ones are due, and others want the lock */
+            return UINT64_MAX;
+        }
         struct sl_session *session = SL_CONTAINER_OF(first, struct sl_session, deadline);
         enum sl__end end = SL__END_NOT;
         uint64_t at_ns = expiry(session, &end);

@@ -2,6 +2,7 @@
 /* How sessions end: with their owner, or when their time is up. What Python held is gone then, which a close hook tells. */
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -223,6 +224,72 @@ static void time_ends_sessions(void **state) {
     teardown(&fixture);
 }
 
+/* More than are ended at one stroke: by the end of their process, and by the clock. */
+static void many_end_at_once(void **state) {
+    enum { MANY = 3000 };
+    (void)state;
+    struct host host;
+    struct sl_session **sessions = calloc(2 * MANY, sizeof(struct sl_session *));
+    assert_non_null(sessions);
+    host_open(&host, 1, NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    for (int i = 0; i < 2 * MANY; i++) {
+        struct sl_session_options options = SL_SESSION_OPTIONS_INIT;
+        options.owner = i < MANY ? SL_OWNER_PROCESS : SL_OWNER_HANDLE;
+        options.owner_pid = child;
+        options.ttl_ms = i < MANY ? 0 : 100;
+        assert_int_equal(sl_session_open(host.pool, &options, &sessions[i], NULL), SL_OK);
+    }
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    while (host_stats(&host).session_count > 0) { /* the test's timeout is the bound */
+        usleep(1000);
+    }
+    for (int i = 0; i < 2 * MANY; i++) {
+        assert_non_null(strstr(info_of(sessions[i]).reason, i < MANY ? "its owner, process" : "its time to live"));
+        sl_session_close(sessions[i]);
+    }
+    host_close(&host);
+    free(sessions);
+}
+
+static void *tell_thread(void *number) {
+    *(_Atomic int64_t *)number = syscall(SYS_gettid);
+    while (*(_Atomic int64_t *)number > 0) {
+        usleep(1000);
+    }
+    return NULL;
+}
+
+static void a_thread_is_no_process(void **state) {
+    (void)state;
+    struct host host;
+    struct sl_session *session = NULL;
+    struct sl_error error = SL_ERROR_INIT;
+    struct sl_session_options options = SL_SESSION_OPTIONS_INIT;
+    _Atomic int64_t number = 0;
+    pthread_t thread;
+    host_open(&host, 1, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, tell_thread, (void *)&number), 0);
+    while (number == 0) {
+        usleep(1000);
+    }
+    options.owner = SL_OWNER_PROCESS;
+    options.owner_pid = number;
+    assert_int_equal(sl_session_open(host.pool, &options, &session, &error), SL_E_NOT_FOUND);
+    assert_non_null(strstr(error.message, "it is a thread's"));
+    assert_null(session);
+    number = -1;
+    pthread_join(thread, NULL);
+    sl_error_finish(&error);
+    host_close(&host);
+}
+
 static void a_pool_takes_its_sessions_along(void **state) {
     (void)state;
     struct host host;
@@ -303,6 +370,8 @@ int main(void) {
         cmocka_unit_test(a_thread_may_outlive_the_runtime),
         cmocka_unit_test(a_lease_runs_out_unless_it_is_renewed),
         cmocka_unit_test(time_ends_sessions),
+        cmocka_unit_test(many_end_at_once),
+        cmocka_unit_test(a_thread_is_no_process),
         cmocka_unit_test(a_pool_takes_its_sessions_along),
         cmocka_unit_test(a_run_takes_its_own_session_along),
         cmocka_unit_test(a_call_outlives_the_close_and_its_state_does_not),
