@@ -139,8 +139,8 @@ struct sl_object_info {
 SL_API void sl_object_info(const struct sl_object *object, struct sl_object_info *info);
 
 /*
- * Each of the following is a call in the object's session. Errors as of sl_call(), session_lost and ref_lost among them: the worker that had the object is gone, or the
- * session has ended. `options` may be NULL; a session in them must be the object's.
+ * Each of the following is a call in the object's session. Errors as of sl_call(); session_lost: the worker that had the object is gone; ref_lost: its session has ended,
+ * and the object with it. `options` may be NULL; a session in them must be the object's.
  */
 
 /** Calls the object, or with a name ("fit", "pipeline.steps.append") its method. */

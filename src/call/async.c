@@ -141,7 +141,7 @@ static void job_end(struct job *job, struct sl_pool *pool) {
     } else {
         code = job->keeper == NULL ? sl__keeper_make(pool, NULL, &job->keeper, &error) : SL_OK;
         if (code == SL_OK) {
-            code = sl__invoke(job->keeper, &job->options, &job->invocation, &result, &error);
+            code = sl__invoke(job->keeper, job->object, &job->options, &job->invocation, &result, &error);
         }
     }
     error.code = code;

@@ -45,7 +45,7 @@ enum sl_code sl_call(struct sl_pool *pool, const struct sl_call_options *given, 
         code = sl__keeper_make(pool, options.session, &keeper, error);
     }
     if (code == SL_OK) {
-        code = sl__invoke(keeper, &options, &invocation, result, error);
+        code = sl__invoke(keeper, NULL, &options, &invocation, result, error);
         sl__keeper_unref(keeper);
     }
     sl__invocation_finish(&invocation);
@@ -130,7 +130,7 @@ enum sl_code sl_call_iterate(struct sl_pool *pool, const struct sl_call_options 
         code = sl__keeper_make(pool, options.session, &keeper, error);
     }
     if (code == SL_OK) {
-        code = sl__invoke(keeper, &options, &invocation, &result, error);
+        code = sl__invoke(keeper, NULL, &options, &invocation, &result, error);
         if (code == SL_OK) {
             code = make(keeper, &options, invocation.label, &result, iteration, error);
         }
@@ -154,7 +154,7 @@ enum sl_code sl_object_iterate(struct sl_object *object, const struct sl_call_op
         code = sl__object_check_session(object, &options, "sl_object_iterate", error);
     }
     if (code == SL_OK) {
-        code = sl__invoke(object->keeper, &options, &invocation, &result, error);
+        code = sl__invoke(object->keeper, object, &options, &invocation, &result, error);
     }
     if (code == SL_OK) {
         code = make(object->keeper, &options, invocation.label, &result, iteration, error);
@@ -192,7 +192,7 @@ static enum sl_code fetch(struct sl_iteration *iteration) {
     iteration->invocation.count = 0;
     sl__invocation_add(&iteration->invocation, sl_object_value(iteration->source));
     sl__invocation_add(&iteration->invocation, number);
-    code = sl__invoke(iteration->keeper, &iteration->options, &iteration->invocation, &iteration->result,
+    code = sl__invoke(iteration->keeper, NULL, &iteration->options, &iteration->invocation, &iteration->result,
                       &iteration->ended);
     if (code != SL_OK) {
         iteration->ended.code = code;

@@ -242,8 +242,25 @@ static enum sl_code ask(struct sl__keeper *keeper, struct sl_dispatch_options *d
     return end;
 }
 
-enum sl_code sl__invoke(struct sl__keeper *keeper, const struct sl_call_options *options,
-                        const struct sl__invocation *invocation, struct sl_result *result, struct sl_error *error) {
+/* A session that has lost its home is told as such; one that has ended has taken the object along. */
+static enum sl_code tell_gone(const struct sl_object *object, struct sl_error *error) {
+    struct sl_session_info info = SL_SESSION_INFO_INIT;
+    sl_session_info(object->keeper->session, &info);
+    if (info.state != SL_SESSION_ENDED) {
+        return SL_E_SESSION_LOST;
+    }
+    return sl_error_set(error, SL_E_REF_LOST, "%s: the object went with session %llu: %s", object->type_name,
+                        (unsigned long long)object->ref.session, info.reason);
+}
+
+enum sl_code sl__object_pool(const struct sl_object *object, struct sl_pool **pool, struct sl_error *error) {
+    enum sl_code code = sl__session_pool(object->keeper->session, pool, error);
+    return code == SL_E_SESSION_LOST ? tell_gone(object, error) : code;
+}
+
+enum sl_code sl__invoke(struct sl__keeper *keeper, const struct sl_object *object,
+                        const struct sl_call_options *options, const struct sl__invocation *invocation,
+                        struct sl_result *result, struct sl_error *error) {
     struct sl_dispatch_options dispatch = SL_DISPATCH_OPTIONS_INIT;
     struct follower follower = {options, 0};
     struct sl_item items[SL__INVOCATION_VALUES_MAX];
@@ -271,6 +288,9 @@ enum sl_code sl__invoke(struct sl__keeper *keeper, const struct sl_call_options 
     items[0].buffers = options->buffers;
     items[0].buffer_count = options->buffer_count;
     enum sl_code code = ask(keeper, &dispatch, invocation, items, &results, seen);
+    if (code == SL_E_SESSION_LOST && object != NULL) {
+        code = tell_gone(object, error);
+    }
     sl_error_finish(&own);
     return code == SL_OK ? sl__answer_make(keeper, &results, result, error) : code;
 }

@@ -58,9 +58,17 @@ enum sl_code sl__invoke_check(const char *what, struct sl_value args, struct sl_
 enum sl_code sl__invoke_check_target(const char *what, const char *target, struct sl_error *error);
 enum sl_code sl__invoke_check_name(const char *what, const char *name, bool required, struct sl_error *error);
 
-/* Asks, waits, and makes a result of the answer. `keeper` is referred to by the result. */
-enum sl_code sl__invoke(struct sl__keeper *keeper, const struct sl_call_options *options,
-                        const struct sl__invocation *invocation, struct sl_result *result, struct sl_error *error);
+struct sl_object;
+
+/*
+ * Asks, waits, and makes a result of the answer. `keeper` is referred to by the result. `object`: whose call it is, or NULL; with a session that has
+ * ended it is gone, and the error ref_lost.
+ */
+enum sl_code sl__invoke(struct sl__keeper *keeper, const struct sl_object *object,
+                        const struct sl_call_options *options, const struct sl__invocation *invocation,
+                        struct sl_result *result, struct sl_error *error);
+/* The pool of its session, with the same errors. */
+enum sl_code sl__object_pool(const struct sl_object *object, struct sl_pool **pool, struct sl_error *error);
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 

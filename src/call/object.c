@@ -107,7 +107,7 @@ static enum sl_code finish(const struct sl_object *object, enum sl_code code, co
         *result = (struct sl_result)SL_RESULT_INIT;
     }
     if (code == SL_OK) {
-        code = sl__invoke(object->keeper, options, invocation, result != NULL ? result : &unwanted, error);
+        code = sl__invoke(object->keeper, object, options, invocation, result != NULL ? result : &unwanted, error);
     }
     sl_result_finish(&unwanted);
     sl__invocation_finish(invocation);
@@ -155,7 +155,7 @@ enum sl_code sl_object_call_async(struct sl_object *object, const struct sl_call
         begin_method(object, given, "sl_object_call_async", method, args, kwargs, &options, &invocation, error);
     struct sl_pool *pool = NULL;
     if (code == SL_OK) {
-        code = sl__session_pool(object->keeper->session, &pool, error);
+        code = sl__object_pool(object, &pool, error);
     }
     if (code == SL_OK) {
         code = sl__async_submit(pool, object, &options, &invocation, done, context, error);

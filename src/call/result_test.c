@@ -66,12 +66,6 @@ void sl_session_close(struct sl_session *session) {
     sl__session_unref(session);
 }
 
-enum sl_code sl__session_pool(const struct sl_session *session, struct sl_pool **pool, struct sl_error *error) {
-    (void)session, (void)error;
-    *pool = NULL;
-    return SL_OK;
-}
-
 void sl_results_finish(struct sl_results *results) {
     free(results->values);
     *results = (struct sl_results){0};
@@ -85,8 +79,9 @@ void sl_results_finish(struct sl_results *results) {
         fail();                      \
         return SL_E_SYSTEM;          \
     }
-UNUSED(sl__invoke, struct sl__keeper *a, const struct sl_call_options *b, const struct sl__invocation *c,
-       struct sl_result *d, struct sl_error *e)
+UNUSED(sl__invoke, struct sl__keeper *a, const struct sl_object *b, const struct sl_call_options *c,
+       const struct sl__invocation *d, struct sl_result *e, struct sl_error *f)
+UNUSED(sl__object_pool, const struct sl_object *a, struct sl_pool **b, struct sl_error *c)
 UNUSED(sl__invoke_options, const struct sl_call_options *a, struct sl_call_options *b, const char *c,
        struct sl_error *d)
 UNUSED(sl__invoke_check, const char *a, struct sl_value b, struct sl_value c, struct sl_error *d)

@@ -3,6 +3,7 @@
 #include "host.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -152,6 +153,19 @@ static void an_argument_is_the_object_itself(void **state) {
     sl_session_close(session);
 }
 
+struct outcome {
+    sem_t told;
+    enum sl_code code;
+};
+
+static void note(void *context, enum sl_code code, struct sl_result *result, const struct sl_error *error) {
+    struct outcome *outcome = context;
+    (void)result;
+    (void)error;
+    outcome->code = code;
+    sem_post(&outcome->told);
+}
+
 static void refs_of_others_are_refused(void **state) {
     struct sl_session *first = NULL, *second = NULL;
     struct sl_call_options options = SL_CALL_OPTIONS_INIT;
@@ -170,7 +184,17 @@ static void refs_of_others_are_refused(void **state) {
     /* A session that has ended. */
     sl_session_close(first);
     code = sl_object_call(object, NULL, "predict", json("[1]"), none, &result, &error);
-    expect_failure(code, SL_E_SESSION_LOST, &error, "closed");
+    expect_failure(code, SL_E_REF_LOST, &error, "Model: the object went with session");
+    struct outcome outcome = {.code = SL_OK};
+    assert_int_equal(sem_init(&outcome.told, 0, 0), 0);
+    assert_int_equal(sl_object_call_async(object, NULL, "predict", json("[1]"), none, note, &outcome, NULL), SL_OK);
+    while (sem_wait(&outcome.told) != 0) {
+    }
+    sem_destroy(&outcome.told);
+    assert_int_equal(outcome.code, SL_E_REF_LOST);
+    struct sl_iteration *iteration = NULL;
+    code = sl_object_iterate(object, NULL, &iteration, &error);
+    expect_failure(code, SL_E_REF_LOST, &error, "it was closed");
     sl_object_unref(object);
     sl_session_close(second);
     sl_error_finish(&error);

@@ -219,7 +219,7 @@ static uint64_t await_refused(const struct owner *owner) {
     while (owner->session != NULL && info_of(owner->session).state == SL_SESSION_OPEN) {
         usleep(100);
     }
-    assert_int_equal(sl_object_repr(owner->object, NULL, &(struct sl_result)SL_RESULT_INIT, &error), SL_E_SESSION_LOST);
+    assert_int_equal(sl_object_repr(owner->object, NULL, &(struct sl_result)SL_RESULT_INIT, &error), SL_E_REF_LOST);
     sl_error_finish(&error);
     return now_us();
 }
