@@ -162,7 +162,8 @@ def run_baseline(name, mode, python, directory, options, crash=False):
                  "--runs", 1 if crash else BASELINE_RUNS_OF.get(name, BASELINE_RUNS)[options.scale]]
     status, out, err, seconds, peak = run(arguments + (["--crash"] if crash else []), options.scale, HERE / name)
     if status < 0:
-        return {"mode": mode, "killed_by": signal.Signals(-status).name, "seconds_all": seconds}
+        return {"mode": mode, "python": pathlib.Path(python).name, "killed_by": signal.Signals(-status).name, "seconds": seconds, "seconds_all": seconds,
+                "peak_bytes": peak, "lines": lines_of_baseline(name, mode)}
     if status != 0:
         raise Failed("the baseline of '%s' failed:\n%s" % (name, err.strip()))
     return {**json.loads(out), "seconds_all": seconds, "peak_bytes": peak, "lines": lines_of_baseline(name, mode)}
@@ -259,7 +260,7 @@ def show(result):
             print("  %s  %s" % ("yes" if proof["holds"] else "NO ", proof["claim"]))
         rows.append(("Slither", "yes" if own["correct"] else "NO", "%.2f s" % own["work_seconds"], "%.0f MiB" % (own["peak_bytes"] / 2**20), str(own["lines"])))
     for baseline in result["baselines"]:
-        label = "%s, %s%s" % (baseline["mode"], baseline["python"], "" if baseline["gil"] else " without GIL")
+        label = "%s, %s" % (baseline["mode"], interpreter_of(baseline))
         rows.append((label, verdict(baseline), "%.2f s" % baseline["seconds"], "%.0f MiB" % (baseline["peak_bytes"] / 2**20), str(baseline["lines"])))
     print()
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
@@ -268,19 +269,27 @@ def show(result):
     notes(result)
 
 
+def interpreter_of(baseline):
+    gil = " with the GIL again" if baseline.get("gil_again") else "" if baseline.get("gil", True) else " without GIL"
+    return baseline["python"] + gil
+
+
 def notes(result):
+    for module in sorted({baseline["gil_again"] for baseline in result["baselines"] if baseline.get("gil_again")}):
+        print("  the free-threaded interpreter turned the GIL on again for %s, which has not said that it can do without." % module)
     for baseline in result["baselines"]:
+        if "killed_by" in baseline:
+            continue  # the table says so
         if baseline.get("wrong"):
-            print("  %s, %s%s: %s" % (baseline["mode"], baseline["python"], "" if baseline["gil"] else " without GIL", "; ".join(baseline["wrong"])))
+            print("  %s, %s: %s" % (baseline["mode"], interpreter_of(baseline), "; ".join(baseline["wrong"])))
         elif baseline["mode"] == "unsafe_threaded":
-            print("  unsafe_threaded, %s%s: a race is there, and did not show in %d runs" % (
-                baseline["python"], "" if baseline["gil"] else " without GIL", baseline["runs"]))
+            print("  unsafe_threaded, %s: a race is there, and did not show in %d runs" % (interpreter_of(baseline), baseline["runs"]))
     for baseline in result.get("baselines_crash", ()):
         print("  %s with the dataset that segfaults, which the times above leave out: %s" % (baseline["mode"], verdict(baseline)))
     own = result.get("slither")
     for baseline in result["baselines"]:
-        if own and baseline["mode"] == "safe_python" and not baseline.get("wrong_runs") and baseline["seconds"] <= own["work_seconds"]:
-            print("  safe Python (%s%s) is correct here, and no slower." % (baseline["python"], "" if baseline["gil"] else " without GIL"))
+        if own and baseline["mode"] == "safe_python" and not baseline.get("wrong_runs") and "killed_by" not in baseline and baseline["seconds"] <= own["work_seconds"]:
+            print("  safe Python (%s) is correct here, and no slower." % interpreter_of(baseline))
     if own and result["name"] == "image_pipeline":
         print("  peak memory of Slither: of the whole program, its run without bounds included; the bounded one is in the proofs.")
     if result["baselines"] and own:

@@ -3,14 +3,34 @@
 
     baseline.py --data DIRECTORY --mode unsafe_threaded|safe_python [--workers N] [--runs N] [--crash]
 
-prints one line of JSON: {"mode", "python", "gil", "runs", "wrong_runs", "wrong": [str], "seconds"}. The job runs `runs` times, since a race
-does not show each time; `wrong` tells of the first run that was wrong. `seconds` is the quickest run's.
+prints one line of JSON: {"mode", "python", "gil", "gil_again", "runs", "wrong_runs", "wrong": [str], "seconds"}. The job runs `runs` times, since a race
+does not show each time; `wrong` tells of the first run that was wrong. `seconds` is the quickest run's. `gil_again` names the module for which an
+interpreter that starts without the GIL has turned it on again, or is null.
+
+To be imported before what the job needs: the interpreter says only once what it turns the GIL on for.
 """
 import argparse
 import json
 import platform
+import re
 import sys
 import time
+import warnings
+
+GIL_AGAIN = re.compile(r"GIL\) has been enabled to load module '([^']*)'")
+gil_again = []
+show = warnings.showwarning
+
+
+def note(message, category, *where, **more):
+    found = GIL_AGAIN.search(str(message))
+    if found:
+        gil_again.append(found[1])
+    else:
+        show(message, category, *where, **more)
+
+
+warnings.showwarning = note
 
 
 def main(load, modes, check, can_crash=False):
@@ -36,6 +56,7 @@ def main(load, modes, check, can_crash=False):
         "mode": arguments.mode,
         "python": platform.python_version(),
         "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
+        "gil_again": gil_again[0] if gil_again else None,
         "runs": arguments.runs,
         "wrong_runs": wrong_runs,
         "wrong": first_wrong,

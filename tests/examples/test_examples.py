@@ -46,6 +46,8 @@ def main(name, python=None, free_threaded=None):
         assert baseline["wrong_runs"] == 0, baseline  # it is called safe
     for baseline in safe + unsafe:
         assert baseline["runs"] >= 1 and baseline["seconds"] > 0 and baseline["lines"] > 10, baseline
+    for baseline in safe[1:] + unsafe[1:]:  # under the free-threaded interpreter: a GIL that comes back is not passed over
+        assert baseline["gil"] == bool(baseline["gil_again"]), baseline
     if name == "batch_stats":
         assert [baseline["killed_by"] for baseline in result["baselines_crash"]] == ["SIGSEGV"] * 2, result["baselines_crash"]
     if not python:  # those that need packages take long, and their text is written by the same hand
