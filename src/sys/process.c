@@ -122,12 +122,15 @@ enum sl_code sl__process_reap(int pidfd, bool wait, struct sl__process_end *end,
 #define MARK_MAX 63
 #define MARKED_ROUNDS_MAX 20 /* each kills what those that it killed have started meanwhile */
 #define MARKED_PAUSE_MS 2
+#define EXEC_LOOKS_MAX 200 /* at a process that is busy with an exec */
+#define EXEC_PAUSE_MS 1
 #define ENVIRONMENT_READ 65536
 #define ENVIRONMENT_MAX (8u << 20) /* bytes of one that are read */
 
-static bool is_marked(const char *process, const char *mark, char *buffer) {
+static bool environment_has(const char *process, const char *mark, char *buffer, bool *empty) {
     char path[280];
     snprintf(path, sizeof path, "/proc/%s/environ", process);
+    *empty = false;
     int fd = sl__sys_fails(SL__CALL_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return false;
@@ -143,8 +146,52 @@ static bool is_marked(const char *process, const char *mark, char *buffer) {
         memmove(buffer, buffer + size - kept, kept);
         total += got;
     }
+    *empty = total == 0;
     sl__close(&fd);
     return found;
+}
+
+/*
+ * Whether an environment that reads as empty may be another one in a moment: while one program replaces another (execve) the new
+ * memory has neither an environment nor, until the end, code. Threads of the kernel and the dead have no memory. Fields 23, 26, 50 and 51 of
+ * proc_pid_stat(5).
+ */
+static bool is_in_exec(const char *process, char *buffer) {
+    char path[280];
+    snprintf(path, sizeof path, "/proc/%s/stat", process);
+    int fd = sl__sys_fails(SL__CALL_OPEN) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    size_t size = 0;
+    bool was_read = sl__read(fd, buffer, ENVIRONMENT_READ - 1, &size, NULL) == SL_OK;
+    sl__close(&fd);
+    buffer[size] = '\0';
+    const char *field = was_read ? strrchr(buffer, ')') : NULL; /* the end of field 2, which may hold anything */
+    unsigned long long memory = 0, code = 0, start = 0, end = 0;
+    for (int number = 3; field != NULL && number <= 51; number++) {
+        field = strchr(field + 1, ' ');
+        unsigned long long value = field == NULL ? 0 : strtoull(field + 1, NULL, 10);
+        memory = number == 23 ? value : memory;
+        code = number == 26 ? value : code;
+        start = number == 50 ? value : start;
+        end = number == 51 ? value : end;
+    }
+    return field != NULL && memory > 0 && (code == 0 || start < end);
+}
+
+static bool is_marked(const char *process, const char *mark, char *buffer) {
+    for (int look = 0; look < EXEC_LOOKS_MAX; look++) {
+        bool empty;
+        if (environment_has(process, mark, buffer, &empty)) {
+            return true;
+        }
+        if (!empty || !is_in_exec(process, buffer)) {
+            return false;
+        }
+        (void)poll(NULL, 0, EXEC_PAUSE_MS);
+    }
+    return false;
 }
 
 static uint32_t kill_marked_once(const char *mark, char *buffer) {

@@ -261,6 +261,32 @@ static void what_carries_a_mark_is_found(void **state) {
     sl__close(&pidfd);
 }
 
+/* While a program replaces another the kernel shows no environment: such a process is looked at again. */
+static void what_is_busy_with_exec_is_found(void **state) {
+    (void)state;
+    char mark[48], variable[64], text[256];
+    snprintf(mark, sizeof mark, "exec-test-%ld", (long)getpid());
+    snprintf(variable, sizeof variable, "MARK=%s", mark);
+    const char *const environment[] = {"PATH=/usr/bin:/bin", variable, NULL};
+    for (int round = 0; round < 20; round++) {
+        long pid = 0;
+        (void)run("again='exec /bin/sh -c \"$again\"'; export again; sh -c \"$again\" >/dev/null 2>&1 & echo $!",
+                  (struct sl__spawn){.envp = environment}, text, sizeof text);
+        assert_int_equal(sscanf(text, "%ld", &pid), 1);
+        int pidfd;
+        assert_int_equal(sl__process_open((pid_t)pid, &pidfd, NULL), SL_OK);
+        uint32_t count = sl__process_kill_marked(mark);
+        struct pollfd entry = {.fd = pidfd, .events = POLLIN};
+        int ended = poll(&entry, 1, count > 0 ? 20000 : 0);
+        if (ended != 1) {
+            (void)sl__process_signal(pidfd, SIGKILL, NULL);
+        }
+        sl__close(&pidfd);
+        assert_true(count >= 1);
+        assert_int_equal(ended, 1);
+    }
+}
+
 static void a_child_may_die_with_its_parent(void **state) {
     (void)state;
     int ends[2];
@@ -319,6 +345,7 @@ int main(void) {
         cmocka_unit_test(a_child_is_watched_and_signalled),
         cmocka_unit_test(threads_may_spawn_at_once),
         cmocka_unit_test(what_carries_a_mark_is_found),
+        cmocka_unit_test(what_is_busy_with_exec_is_found),
         cmocka_unit_test(a_child_may_die_with_its_parent),
         cmocka_unit_test(programs_are_found),
     };
