@@ -267,7 +267,10 @@ struct sl_dispatch_options {
     enum sl_affinity affinity; /**< of this run; default SL_AFFINITY_DEFAULT: that of the session */
     /** slither.context().value in the function; at most SL_CONTEXT_MAX bytes; no value (default): None. Copied */
     struct sl_value context;
-    /** results that cannot travel become refs of the session, leaf by leaf, instead of not_serializable; default false */
+    /**
+     * results that cannot travel become refs of the session, leaf by leaf, instead of not_serializable; default false. A reply with a ref of another
+     * session, worker or generation than its own is then a bad_result; without refs a ref in a result is a value like any other
+     */
     bool refs;
     uint64_t span; /**< that its batches are a part of, for handlers of events (telemetry.h); default 0: none */
     const char *

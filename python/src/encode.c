@@ -503,6 +503,23 @@ static int encode_ref(struct sl__encoder *encoder, PyObject *object) {
     return 0;
 }
 
+static int encode_new_ref(struct sl__encoder *encoder, PyObject *object);
+
+/*
+ * A name among results with refs. Each ref there is one that the host gives back, and only of what is here: so the name of an object of this session goes
+ * out as the object does, and any other is an object that cannot travel.
+ */
+static int encode_named(struct sl__encoder *encoder, PyObject *object) {
+    PyObject *named = sl__session_ref_get(encoder->state, &((const struct sl__ref_object *)object)->ref);
+    if (named == NULL) {
+        PyErr_Clear();
+        return fail(encoder, "a ref will do");
+    }
+    int status = encode_new_ref(encoder, named);
+    Py_DECREF(named);
+    return status;
+}
+
 /* ---- dispatch ------------------------------------------------------------------------------------------------ */
 
 static int is_datetime(struct sl__state *state, PyObject *object) {
@@ -559,7 +576,7 @@ static int encode_other(struct sl__encoder *encoder, PyObject *object, bool mark
                              "stand for a whole item");
     }
     if (Py_IS_TYPE(object, state->ref_type)) {
-        return encode_ref(encoder, object);
+        return encoder->refs ? encode_named(encoder, object) : encode_ref(encoder, object);
     }
     if (PyList_Check(object)) {
         return encode_list(encoder, object);

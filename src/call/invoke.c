@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "base/utf8.h"
+#include "dispatch/call.h"
 #include "loop/runtime.h"
 #include "pool/guest.h"
 #include "session/session.h"
@@ -212,7 +213,7 @@ static void tell_end(struct told *told, enum sl_code code) {
 
 static enum sl_code ask(struct sl__keeper *keeper, struct sl_dispatch_options *dispatch,
                         const struct sl__invocation *invocation, const struct sl_item *items,
-                        struct sl_results *results, struct sl_error *error) {
+                        struct sl_results *results, uint64_t *ref_count, struct sl_error *error) {
     struct sl_pool *pool;
     struct told told;
     enum sl_code code = sl__session_pool(keeper->session, &pool, error);
@@ -226,7 +227,7 @@ static enum sl_code ask(struct sl__keeper *keeper, struct sl_dispatch_options *d
     }
     dispatch->span = told.span.id;
     dispatch->label = invocation->label;
-    code = sl_call_batch(pool, dispatch, items, invocation->count, results, error);
+    code = sl__call_batch(pool, dispatch, items, invocation->count, results, ref_count, error);
     enum sl_code end = code;
     if (code == SL_OK) {
         end = mark_error(results->values[0], invocation, error);
@@ -265,6 +266,7 @@ enum sl_code sl__invoke(struct sl__keeper *keeper, const struct sl_object *objec
     struct follower follower = {options, 0};
     struct sl_item items[SL__INVOCATION_VALUES_MAX];
     struct sl_results results;
+    uint64_t ref_count;
     struct sl_error own;
     struct sl_error *seen = error != NULL ? error : &own;
     *result = (struct sl_result)SL_RESULT_INIT;
@@ -287,10 +289,10 @@ enum sl_code sl__invoke(struct sl__keeper *keeper, const struct sl_object *objec
     }
     items[0].buffers = options->buffers;
     items[0].buffer_count = options->buffer_count;
-    enum sl_code code = ask(keeper, &dispatch, invocation, items, &results, seen);
+    enum sl_code code = ask(keeper, &dispatch, invocation, items, &results, &ref_count, seen);
     if (code == SL_E_SESSION_LOST && object != NULL) {
         code = tell_gone(object, error);
     }
     sl_error_finish(&own);
-    return code == SL_OK ? sl__answer_make(keeper, &results, result, error) : code;
+    return code == SL_OK ? sl__answer_make(keeper, &results, ref_count, result, error) : code;
 }

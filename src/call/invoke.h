@@ -81,9 +81,9 @@ struct sl__answer {
     uint32_t taken_count, taken_size;
 };
 
-/* Takes the results over, also on failure. */
-enum sl_code sl__answer_make(struct sl__keeper *keeper, struct sl_results *results, struct sl_result *result,
-                             struct sl_error *error);
+/* Takes the results over, also on failure. `ref_count`: refs in them; when there is none nobody looks for them. */
+enum sl_code sl__answer_make(struct sl__keeper *keeper, struct sl_results *results, uint64_t ref_count,
+                             struct sl_result *result, struct sl_error *error);
 
 /* ---- objects ------------------------------------------------------------------------------------------------------ */
 

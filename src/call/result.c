@@ -7,8 +7,7 @@
 #include "base/macros.h"
 #include "invoke.h"
 #include "session/session.h"
-#include "wire/ext.h"
-#include "wire/token.h"
+#include "wire/refs.h"
 
 #define TAKEN_SIZE_MIN 8u
 
@@ -17,48 +16,17 @@ struct sl__taken {
     struct sl_object *object;
 };
 
-/* ---- refs in a value ------------------------------------------------------------------------------------------------ */
-
-/*
- * The next ref from *at on, which moves past it. Containers need no stack: their entries follow them. False at the end. A mark is only ever a whole value,
- * whose payload is looked through in its place.
- */
-static bool next_ref(const uint8_t **at, const uint8_t **end, struct sl_value *value, struct sl_ref *ref) {
-    while (*at < *end) {
-        struct sl__token token;
-        struct sl_mark mark;
-        const uint8_t *start = *at;
-        const char *what;
-        if (!sl__token_read(at, *end, &token)) {
-            return false;
-        }
-        if (token.kind != SL__TOKEN_EXT) {
-            continue;
-        }
-        if (token.ext_type == SL__EXT_REF && sl__ext_read_ref(token.payload, token.size, ref, &what) == SL_OK) {
-            *value = (struct sl_value){start, (size_t)(*at - start)};
-            return true;
-        }
-        if (token.ext_type == SL__EXT_MARK && sl__ext_read_mark(token.payload, token.size, &mark, &what) == SL_OK &&
-            mark.payload.size > 0) {
-            *at = mark.payload.data;
-            *end = mark.payload.data + mark.payload.size;
-        }
-    }
-    return false;
-}
-
 /* ---- results --------------------------------------------------------------------------------------------------------- */
 
-enum sl_code sl__answer_make(struct sl__keeper *keeper, struct sl_results *results, struct sl_result *result,
-                             struct sl_error *error) {
+enum sl_code sl__answer_make(struct sl__keeper *keeper, struct sl_results *results, uint64_t ref_count,
+                             struct sl_result *result, struct sl_error *error) {
     struct sl_value value = results->values[0], place;
-    const uint8_t *at = value.data, *end = value.data + value.size;
+    struct sl__ref_walk walk = sl__ref_walk_of(value);
     struct sl_ref ref;
     uint64_t session = sl_session_id(keeper->session);
     struct sl__answer *answer = calloc(1, sizeof *answer);
     uint32_t debt_count = 0;
-    while (next_ref(&at, &end, &place, &ref)) {
+    while (ref_count > 0 && sl__ref_walk_next(&walk, &place, &ref)) {
         if (ref.session != session) {
             continue;
         }
@@ -145,11 +113,11 @@ enum sl_code sl_object_take(const struct sl_result *result, struct sl_value valu
 
 /* What nobody has taken goes back. */
 static void pay(struct sl__answer *answer, struct sl_value value) {
-    const uint8_t *at = value.data, *end = value.data + value.size;
+    struct sl__ref_walk walk = sl__ref_walk_of(value);
     uint64_t session = sl_session_id(answer->keeper->session);
     struct sl_value place;
     struct sl_ref ref;
-    while (next_ref(&at, &end, &place, &ref)) {
+    while (sl__ref_walk_next(&walk, &place, &ref)) {
         if (ref.session == session && (answer->taken_size == 0 || find_taken(answer, place.data)->place == NULL)) {
             sl__session_drop_ref(answer->keeper->session, ref.worker, ref.generation, ref.object, 1);
         }

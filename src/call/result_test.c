@@ -126,11 +126,13 @@ void *__wrap_calloc(size_t count, size_t size) {
 /* ---- tests -------------------------------------------------------------------------------------------------------------------- */
 
 static struct sl_writer writer;
+static uint64_t written; /* refs */
 
 static void write_ref(uint32_t object, uint64_t session) {
     struct sl_ref ref = {session, object, 3, 7, "m.T", 3, "T()", 3};
     sl_write_ref(&writer, &ref);
     world.held[object] += session == SESSION;
+    written++;
 }
 
 /* A random value, at most so deep; its refs are counted as held. */
@@ -215,6 +217,7 @@ static void each_ref_goes_back_once_whatever_fails(void **state) {
         struct sl_value value;
         uint32_t count = 0;
         world.allocations = -1;
+        written = 0;
         sl_writer_reset(&writer);
         write_random(&seed, 5);
         assert_int_equal(sl_writer_end(&writer, &value, NULL), SL_OK);
@@ -222,7 +225,7 @@ static void each_ref_goes_back_once_whatever_fails(void **state) {
         struct sl_results results = results_of(value);
         world.allocations = rand_r(&seed) % 2 != 0 ? rand_r(&seed) % 12 : -1;
         struct sl_error error = SL_ERROR_INIT;
-        enum sl_code code = sl__answer_make(keeper, &results, &result, &error);
+        enum sl_code code = sl__answer_make(keeper, &results, written, &result, &error);
         sl__keeper_unref(keeper);
         if (code == SL_OK) {
             count = take_some(&result, value, &seed, objects, 0, 256);
@@ -260,7 +263,7 @@ static void a_route_may_carry_refs(void **state) {
     assert_int_equal(sl__keeper_make(NULL, NULL, &keeper, NULL), SL_OK);
     struct sl_results results = results_of((struct sl_value){mark, sizeof head + inner.size});
     assert_int_equal(sl_value_type(results.values[0]), SL_TYPE_MARK);
-    assert_int_equal(sl__answer_make(keeper, &results, &result, NULL), SL_OK);
+    assert_int_equal(sl__answer_make(keeper, &results, 2, &result, NULL), SL_OK);
     sl__keeper_unref(keeper);
     sl_result_finish(&result);
     nothing_is_held();
@@ -283,7 +286,7 @@ static void what_is_no_part_of_the_result_cannot_be_taken(void **state) {
     assert_non_null(strstr(error.message, "the result is empty"));
     assert_int_equal(sl__keeper_make(NULL, NULL, &keeper, NULL), SL_OK);
     struct sl_results results = results_of(value);
-    assert_int_equal(sl__answer_make(keeper, &results, &result, NULL), SL_OK);
+    assert_int_equal(sl__answer_make(keeper, &results, 2, &result, NULL), SL_OK);
     sl__keeper_unref(keeper);
     assert_int_equal(sl_object_take(&result, (struct sl_value){copy, value.size}, &object, &error),
                      SL_E_INVALID_ARGUMENT);

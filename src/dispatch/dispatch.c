@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/macros.h"
+#include "dispatch/call.h"
 #include "dispatch/reply.h"
 #include "run.h"
 
@@ -157,13 +158,15 @@ void sl_results_finish(struct sl_results *results) {
     }
 }
 
-enum sl_code sl_call_batch(struct sl_pool *pool, const struct sl_dispatch_options *options, const struct sl_item *items,
-                           uint32_t count, struct sl_results *results, struct sl_error *error) {
+enum sl_code sl__call_batch(struct sl_pool *pool, const struct sl_dispatch_options *options,
+                            const struct sl_item *items, uint32_t count, struct sl_results *results,
+                            uint64_t *ref_count, struct sl_error *error) {
     struct sl__run run;
     struct sl_outcome outcome;
     struct sl_dispatch_options own = SL_DISPATCH_OPTIONS_INIT;
     struct item_array array = {items, count, 0};
     *results = (struct sl_results){0};
+    *ref_count = 0;
     if (count == 0 || count > 65536) {
         return sl_error_set(error, SL_E_INVALID_ARGUMENT, "sl_call_batch: %u values, expected 1 to 65536", count);
     }
@@ -194,6 +197,13 @@ enum sl_code sl_call_batch(struct sl_pool *pool, const struct sl_dispatch_option
     if (code != SL_OK) {
         sl_results_finish(results);
     }
+    *ref_count = run.ref_count;
     sl__run_finish(&run);
     return code;
+}
+
+enum sl_code sl_call_batch(struct sl_pool *pool, const struct sl_dispatch_options *options, const struct sl_item *items,
+                           uint32_t count, struct sl_results *results, struct sl_error *error) {
+    uint64_t ref_count;
+    return sl__call_batch(pool, options, items, count, results, &ref_count, error);
 }

@@ -262,6 +262,7 @@ struct sl__run {
     uint64_t start_ns, deadline_ns, progress_ns;
     uint64_t random;
     struct sl_limits limits;     /* of results */
+    uint64_t ref_count;          /* refs in results, when it asked for some */
     struct sl__latency *latency; /* NULL: nobody will see the report */
 };
 
@@ -349,9 +350,9 @@ void sl__task_attach(struct sl__run *run);
 void sl__task_detach(struct sl__run *run);
 
 /* settle.c */
-/* A reply with code ok: `base` is where the request's items lie. Consumes the blob. */
-void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, struct sl__blob *blob, uint32_t item_count,
-                      const uint8_t *base, uint64_t now);
+/* A reply with code ok: `lease`, whose it is, is NULL for an executor's; `base` is where the request's items lie. Consumes the blob. */
+void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, const struct sl__lease *lease,
+                      struct sl__blob *blob, uint32_t item_count, const uint8_t *base, uint64_t now);
 /* The batch failed with `error`; `base` as above, or NULL when the items are in batch->data. */
 void sl__settle_failure(struct sl__run *run, struct sl__batch *batch, const struct sl_error *error, const uint8_t *base,
                         uint64_t now);
@@ -368,6 +369,11 @@ void sl__settle_single(struct sl__run *run, const struct sl_item *item, enum sl_
 /* Fills `error` from an error map of a worker. */
 void sl__settle_mark_error(const struct sl__run *run, const struct sl_mark *mark, struct sl_error *error);
 void sl__settle_read_error(const struct sl__run *run, struct sl_value map, enum sl_code code, struct sl_error *error);
+
+/* refs.c */
+/* Counts the refs in the results of a batch that asked for some, which were validated. False: one of them is not the worker's to give; bad_result. */
+bool sl__refs_check(struct sl__run *run, const struct sl__batch *batch, const struct sl__lease *lease,
+                    struct sl_error *error);
 
 /* order.c */
 /* Its outcomes are ready. */

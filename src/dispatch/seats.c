@@ -456,7 +456,7 @@ static bool take_replies(struct sl__run *run, struct sl__seat *seat, uint64_t no
         sl__latency_add(run->latency, now - batch->sent_ns);
         run->report->batch_count++;
         if (reply.code == SL_OK) {
-            sl__settle_reply(run, batch, reply.blob, reply.item_count, base, now);
+            sl__settle_reply(run, batch, seat->lease, reply.blob, reply.item_count, base, now);
         } else {
             struct sl_value map = {reply.blob != NULL ? reply.blob->data : NULL,
                                    reply.blob != NULL ? reply.blob->size : 0};

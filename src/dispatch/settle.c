@@ -351,8 +351,8 @@ static void settle_item_error(struct sl__run *run, struct sl__batch *batch, uint
     sl_error_finish(&error);
 }
 
-void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, struct sl__blob *blob, uint32_t item_count,
-                      const uint8_t *base, uint64_t now) {
+void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, const struct sl__lease *lease,
+                      struct sl__blob *blob, uint32_t item_count, const uint8_t *base, uint64_t now) {
     struct sl_error error = SL_ERROR_INIT;
     size_t offset = 0;
     size_t size = blob != NULL ? blob->size : 0;
@@ -386,7 +386,7 @@ void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, struct sl__b
             routed += mark.kind == SL_MARK_ROUTE;
         }
     }
-    if (error.code != SL_OK) {
+    if (error.code != SL_OK || (run->options.refs && lease != NULL && !sl__refs_check(run, batch, lease, &error))) {
         batch->blob = NULL;
         sl__blob_unref(blob);
         sl__settle_failure(run, batch, &error, base, now);

@@ -301,7 +301,7 @@ void sl__task_harvest(struct sl__run *run, uint64_t now) {
         if (box->code == SL_OK) {
             struct sl__blob *blob = box->blob;
             box->blob = NULL;
-            sl__settle_reply(run, batch, blob, box->count, NULL, now);
+            sl__settle_reply(run, batch, NULL, blob, box->count, NULL, now);
         } else {
             sl__settle_failure(run, batch, &box->error, NULL, now);
         }

@@ -64,6 +64,13 @@ SOURCE = """
         kept[:] = [Thing()]
         return [kept[0]] * len(items)
 
+    def keep(items):
+        kept[:] = [slither.unpack(item) for item in items]
+        return [repr(name) for name in kept]
+
+    def kept_ones(items):
+        return [list(kept)]
+
     def fresh(items):
         return [Thing() for item in items]
 
@@ -87,6 +94,7 @@ SOURCE = """
     def watch(items):
         thing = Thing()
         watched.append(weakref.ref(thing))
+        weakref.finalize(thing, print, "thing", items[0], "is gone", flush=True)
         return [thing for item in items]
 
     def alive(items):
@@ -233,3 +241,29 @@ def test_a_failed_batch_keeps_nothing(host):
     ref, = values(host, "watch", [1], session)
     assert values(host, "alive", [1], session) == [1]
     assert ref.type_name == "m.Thing"
+
+
+# ---- names that Python itself holds, from slither.unpack() or a store -----------------------------------------------
+
+def test_a_name_of_ones_own_goes_out_as_its_object(host):
+    session = next(sessions)
+    ref, = values(host, "watch", ["one"], session)
+    other, = values(host, "watch", ["another"], session)
+    assert values(host, "keep", [slither.pack(ref)], session) == [repr(ref)]
+    assert values(host, "kept_ones", [1], session) == [[ref]]
+    # It has travelled twice now, and is held until both are given back.
+    host.drop(refs=[(session, ref.object, 1), (session, other.object, 1)])
+    host.stdout.wait_for("thing another is gone")
+    assert values(host, "give", [ref], session) == [ref]
+    host.drop(refs=[(session, ref.object, 2)])
+    host.stdout.wait_for("thing one is gone")
+
+
+def test_a_name_of_others_goes_out_as_an_object(host):
+    ours, theirs = next(sessions), next(sessions)
+    ref, = values(host, "fresh", [1], theirs)
+    assert values(host, "keep", [slither.pack(ref)], ours) == [repr(ref)]
+    (named,), = values(host, "kept_ones", [1], ours)
+    assert (named.session, named.type_name) == (ours, "slither.Ref")
+    assert values(host, "give", [named], ours) == [named]
+    assert values(host, "kept_ones", [1], ours, refs=False) == [[ref]]  # where nobody asks for refs it is a value
