@@ -19,7 +19,7 @@ struct caller_options {
     struct text_list python_path;
     uint64_t start_timeout_ms;
     uint64_t timeout_ms;
-    struct events_options events; /* of eval */
+    struct events_options events;
     int strings;
     int iterate;
     int nan;

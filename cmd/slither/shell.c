@@ -593,6 +593,7 @@ static const struct option_spec shell_options[] = {
      offsetof(struct caller_options, timeout_ms), 0, DAY_MS, NULL, NULL},
     OPTION_HEADING("results"),
     OPTION_NAN(struct caller_options),
+    OPTIONS_EVENTS(struct caller_options),
     OPTION_REDACT,
     OPTIONS_TERMINAL(struct caller_options),
     OPTION_HELP,
@@ -636,7 +637,13 @@ static int run_open(struct shell *shell) {
 }
 
 static int run_started(const struct caller_options *options) {
+    char problem[OPTION_PROBLEM_SIZE];
     int status = STATUS_HALTED;
+    if (!events_open(&options->events, STDIN_FILENO, problem, sizeof problem)) {
+        status = usage_error(&shell_command, "%s", problem);
+        events_close();
+        return status;
+    }
     struct shell shell = {0};
     int idle_fd = isatty(STDIN_FILENO) == 1 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
     if (caller_open(&shell.caller, options, "shell", idle_fd, &status)) {

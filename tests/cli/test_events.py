@@ -72,6 +72,38 @@ class Events(PipeTest):
         self.assertEqual([(event["name"], event["fields"]["function"]) for event in events],
                          [("slither.call.start", "math:sqrt"), ("slither.call.stop", "math:sqrt")])
 
+    def shell(self, *options: str, **more):
+        return self.run_command("shell", "--python", harness.PYTHON, *options, **more)
+
+    def test_shell(self):
+        result = self.shell("--events", "events", input=b"math:sqrt 16\nd = collections:deque\n$d.append 1\nmath:sqrt -1\n")
+        self.status(result, 1)
+        events, _ = self.read()
+        self.expect_whole_spans(events)
+        calls = [(event["name"], event["fields"]["function"]) for event in events if event["name"].startswith("slither.call")]
+        self.assertEqual(calls[::2], [("slither.call.start", name) for name in ("math:sqrt", "collections:deque", "collections.deque.append", "math:sqrt")])
+        self.assertEqual([name.rpartition(".")[2] for name, _ in calls[1::2]], ["stop", "stop", "stop", "exception"])
+        (session,) = self.named(events, "slither.session.opened")
+        self.assertEqual({event["fields"]["session"] for event in events if event["name"].startswith("slither.call")}, {session["fields"]["session"]})
+
+    def test_shell_with_a_prefix(self):
+        result = self.shell("--events", "events", "--events-prefix", "slither.session", input=b"math:sqrt 16\n")
+        self.status(result, 0)
+        events, _ = self.read()
+        self.assertEqual([event["name"] for event in events], ["slither.session.opened", "slither.session.closed"])
+
+    def test_shell_refuses_what_the_others_refuse(self):
+        (self.folder / "lines").write_text("math:sqrt 16\n")
+        with open(self.folder / "lines", "rb") as lines:
+            result = self.shell("--events", "lines", stdin=lines)
+        self.status(result, 2)
+        self.assertIn("lines is the input", result.err)
+        self.assertEqual((self.folder / "lines").read_text(), "math:sqrt 16\n")
+        result = self.shell("--events-prefix", "slither.call", input=b"math:sqrt 16\n")
+        self.status(result, 2)
+        self.assertIn("--events-prefix needs --events", result.err)
+        self.assertEqual(result.out, b"")
+
     def test_a_slow_reader_gets_what_fits(self):
         """Nobody reads the events before the results are out: those that did not fit are counted."""
         fifo = self.fifo("slow")
