@@ -118,6 +118,7 @@ struct sl_telemetry_handler;
 /**
  * From now on `function` is called for each event of this runtime whose name is `prefix` or begins with it, up to a dot: "slither.dispatch" is all that is about
  * dispatches. "" and "slither" are everything. A span of which the start was before is left out as a whole.
+ * slither.call.progress comes from runs that are under way, too, from their next batch on.
  *
  * `*handler` is the caller's until sl_telemetry_detach(), or until the runtime is destroyed, whose last events it is still told. Any thread, also within a handler;
  * does not wait for one. Errors: invalid_argument (with the nearest name, where no event has that prefix), limit_exceeded (SL_TELEMETRY_HANDLERS_MAX),

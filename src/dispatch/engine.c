@@ -193,6 +193,18 @@ static const struct sl__telemetry *telemetry_of(const struct sl__run *run) {
     return runtime != NULL ? &runtime->telemetry : &sl__telemetry_none;
 }
 
+/* Asks for slither.progress, where the caller wants it or somebody listens. Once a turn, as a handler may come while the run is under way. */
+static void follow_progress(struct sl__run *run, bool wanted) {
+    if (SL_LIKELY(!wanted && !sl__telemetry_wants(run->telemetry, SL__TELEMETRY_CALL_PROGRESS)) ||
+        run->asked_progress || run->pool == NULL) {
+        return;
+    }
+    run->asked_progress = true;
+    run->use.label = sl__run_label(run);
+    run->use.span = run->options.span;
+    sl__session_follow(&run->use);
+}
+
 enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struct sl_dispatch_options *options,
                           struct sl_source source, bool is_stream, struct sl_report *report, struct sl_error *error) {
     memset(run, 0, sizeof *run);
@@ -258,12 +270,7 @@ enum sl_code sl__run_init(struct sl__run *run, struct sl_pool *pool, const struc
         free_head(run);
         return sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for a run over %u lanes", run->seat_capacity);
     }
-    bool told = sl__telemetry_wants(run->telemetry, SL__TELEMETRY_CALL_PROGRESS);
-    if ((run->options.progress != NULL || told) && pool != NULL) {
-        run->use.label = sl__run_label(run);
-        run->use.span = run->options.span;
-        sl__session_follow(&run->use);
-    }
+    follow_progress(run, run->options.progress != NULL);
     run->processor_count = pool != NULL ? sl__pool_processors(pool) : 1;
     sl__spin_init_as(&run->spin, run->processor_count < 2);
     run->start_ns = sl__clock_now_ns();
@@ -437,6 +444,7 @@ enum sl_code sl__run_next(struct sl__run *run, struct sl_outcome *outcome) {
         run->ask_again_ns = 0;
         sl__run_follow_pool(run);
         run->source_dry = false; /* of what rang before the bell was read only this turn can know */
+        follow_progress(run, false);
         report_progress(run, now);
         look_at_control(run, now);
         sl__run_harvest(run, now);

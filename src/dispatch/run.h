@@ -261,6 +261,7 @@ struct sl__run {
     struct sl__spin spin;
     uint64_t start_ns, deadline_ns, progress_ns;
     uint64_t random;
+    bool asked_progress;         /* it follows slither.progress, or would if there were memory */
     struct sl_limits limits;     /* of results */
     uint64_t ref_count;          /* refs in results, when it asked for some */
     struct sl__latency *latency; /* NULL: nobody will see the report */

@@ -2,6 +2,7 @@
 /* What is told of calls, their progress, sessions and pipes. */
 #include "ear.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 static struct sl_runtime *runtime;
@@ -96,6 +97,102 @@ static void progress_is_told_without_secrets(void **state) {
     assert_int_equal(last->event.parent, ear_find(&ear, "slither.call.start", 0)->event.span);
     assert_int_equal(heard_uint(last, "session"), heard_uint(ear_find(&ear, "slither.call.start", 0), "session"));
     ear_close(&ear);
+}
+
+/* ---- handlers that come while something runs ---------------------------------------------------------------------------- */
+
+#define ITEMS 20u
+#define LATE 10u /* attached when this item is asked for */
+
+struct numbers {
+    struct ear *ear;
+    uint32_t next;
+    struct sl_writer writer;
+};
+
+static enum sl_code next_number(void *context, struct sl_item *item, struct sl_error *error) {
+    struct numbers *numbers = context;
+    if (numbers->next == ITEMS) {
+        return SL_E_END;
+    }
+    if (numbers->next == LATE) {
+        ear_open(numbers->ear, runtime, "slither.call.progress");
+    }
+    item->id = numbers->next++;
+    sl_writer_reset(&numbers->writer);
+    sl_write_uint(&numbers->writer, item->id);
+    return sl_writer_end(&numbers->writer, &item->value, error);
+}
+
+static enum sl_code look_away(void *context, const struct sl_outcome *outcome, struct sl_error *error) {
+    (void)context, (void)outcome, (void)error;
+    return SL_OK;
+}
+
+/* Before all else, so that nothing in this runtime has asked for progress yet. */
+static void progress_of_a_run_is_told_from_its_next_batch_on(void **state) {
+    (void)state;
+    struct ear ear;
+    struct sl_dispatch_options options = SL_DISPATCH_OPTIONS_INIT;
+    struct numbers numbers = {.ear = &ear};
+    const struct sl_sink sink = {.put = look_away};
+    struct sl_error error = SL_ERROR_INIT;
+    sl_writer_init(&numbers.writer, NULL);
+    options.function = "telemetry_functions:same_and_says_so";
+    options.batch_size = 1;
+    options.max_in_flight = 1;
+    if (sl_dispatch_run(pool, &options, (struct sl_source){next_number, &numbers}, &sink, NULL, &error) != SL_OK) {
+        fail_msg("%s", error.message);
+    }
+    sl_writer_finish(&numbers.writer);
+    ear_detach(&ear);
+    /* The batch that was being made when the handler came may be told or not. */
+    uint32_t count = ear_count(&ear, "slither.call.progress");
+    assert_in_range(count, ITEMS - LATE - 1, ITEMS - LATE);
+    for (uint32_t i = count - (ITEMS - LATE - 1); i < count; i++) {
+        assert_string_equal(heard_text(ear_find(&ear, "slither.call.progress", i), "function"), options.function);
+    }
+    ear_close(&ear);
+}
+
+static atomic_bool enough;
+
+static enum sl_code say_enough(void *context, const struct sl_view_call *view, struct sl_writer *result,
+                               struct sl_error *error) {
+    (void)context, (void)view, (void)error;
+    sl_write_bool(result, atomic_load(&enough));
+    return SL_OK;
+}
+
+static void *call_until_enough(void *context) {
+    (void)context;
+    call(NULL, "telemetry_functions:says_so_until_enough", "[5]", SL_OK);
+    return NULL;
+}
+
+static void progress_of_a_call_that_runs_is_told(void **state) {
+    (void)state;
+    struct ear early, late;
+    struct sl_view_options options = SL_VIEW_OPTIONS_INIT;
+    struct sl_view *view = NULL;
+    pthread_t thread;
+    options.name = "enough";
+    options.call = say_enough;
+    assert_int_equal(sl_view_register(runtime, &options, &view, NULL), SL_OK);
+    ear_open(&early, runtime, "slither.dispatch.batch");
+    assert_int_equal(pthread_create(&thread, NULL, call_until_enough, NULL), 0);
+    ear_await(&early, "slither.dispatch.batch.start", 1);
+    ear_open(&late, runtime, "slither.call.progress");
+    ear_await(&late, "slither.call.progress", 1);
+    atomic_store(&enough, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    ear_detach(&late);
+    ear_detach(&early);
+    assert_int_equal(heard_uint(ear_find(&late, "slither.call.progress", 0), "session"),
+                     heard_uint(ear_find(&early, "slither.dispatch.batch.start", 0), "session"));
+    sl_view_unregister(view);
+    ear_close(&late);
+    ear_close(&early);
 }
 
 /* ---- sessions ---------------------------------------------------------------------------------------------------------- */
@@ -240,6 +337,8 @@ static void a_pipe_that_is_halted_says_by_whom(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(progress_of_a_run_is_told_from_its_next_batch_on),
+        cmocka_unit_test(progress_of_a_call_that_runs_is_told),
         cmocka_unit_test(a_call_is_a_span_with_its_batch_in_it),
         cmocka_unit_test(progress_is_told_without_secrets),
         cmocka_unit_test(a_session_is_told_from_its_start_to_its_end),

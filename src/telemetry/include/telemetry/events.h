@@ -214,7 +214,7 @@
       F("code", CODE, "why")) \
     X(CALL_PROGRESS, "slither.call.progress", SINGLE, "Python code says by slither.progress() how far it has come, in a call or a batch", \
       F("pool", TEXT, "name of the pool") \
-      F("function", TEXT, "of the run whose batch says it; missing: it began before anybody had attached") \
+      F("function", TEXT, "of the run whose batch says it; missing: the batch began before anybody had attached") \
       F("session", UINT, "id of the session that the code works for") \
       F("worker", UINT, "index of the worker in its pool") \
       F("generation", UINT, "of the worker: how often it had been started") \
