@@ -4,8 +4,11 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <slither/telemetry.h>
 
 #include "sys/clock.h"
 
@@ -44,28 +47,52 @@ static void a_lease_is_exclusive_and_comes_back(void **unused) {
     close_runtime(runtime);
 }
 
+struct turned_away {
+    uint32_t count; /* slither.pool.exhausted, on this thread only */
+    uint64_t waiting;
+    char pool[32];
+};
+
+static void note_turned_away(void *context, const struct sl_event *event) {
+    struct turned_away *turned_away = context;
+    assert_string_equal(event->name, "slither.pool.exhausted");
+    turned_away->count++;
+    turned_away->waiting = sl_event_get(event, "waiting")->as_uint;
+    snprintf(turned_away->pool, sizeof turned_away->pool, "%s", sl_event_get(event, "pool")->as_text);
+}
+
 static void the_line_is_bounded(void **unused) {
     (void)unused;
+    struct turned_away turned_away = {0};
+    struct sl_telemetry_handler *handler;
     struct sl_runtime *runtime = open_runtime();
     struct sl_pool_options options = scripted(1, SERVE);
+    options.name = "narrow";
     options.waiter_max = 1;
     struct sl_pool *pool = open_pool(runtime, &options);
     struct seeker one, two, three;
     struct sl__lease *lease, *none;
+    assert_int_equal(
+        sl_telemetry_attach(runtime, "slither.pool.exhausted", note_turned_away, &turned_away, &handler, NULL), SL_OK);
     struct sl_error error = SL_ERROR_INIT;
     seeker_init(&one);
     seeker_init(&two);
     seeker_init(&three);
     assert_int_equal(sl__pool_acquire(pool, &one.waiter, SL__ANY_WORKER, &lease, NULL), SL_OK);
     assert_int_equal(sl__pool_acquire(pool, &two.waiter, SL__ANY_WORKER, &none, NULL), SL_E_AGAIN);
+    assert_int_equal(turned_away.count, 0);
     assert_int_equal(sl__pool_acquire(pool, &three.waiter, SL__ANY_WORKER, &none, &error), SL_E_POOL_EXHAUSTED);
     assert_non_null(strstr(error.message, "waiter_max"));
+    assert_true(turned_away.count == 1 && turned_away.waiting == 1);
+    assert_string_equal(turned_away.pool, "narrow");
     assert_int_equal(sl__pool_acquire(pool, &two.waiter, 0, &none, NULL), SL_E_AGAIN); /* has its place */
     sl__pool_forget_waiter(pool, &two.waiter);
     sl__pool_forget_waiter(pool, &two.waiter);
     assert_int_equal(sl__pool_acquire(pool, &three.waiter, SL__ANY_WORKER, &none, NULL), SL_E_AGAIN);
     sl__pool_forget_waiter(pool, &three.waiter);
     assert_int_equal(sl__pool_acquire(pool, &three.waiter, 1, &none, &error), SL_E_INVALID_ARGUMENT);
+    assert_int_equal(turned_away.count, 1);
+    sl_telemetry_detach(handler);
     sl__pool_release(pool, lease, 0);
     sl_error_finish(&error);
     sl_pool_destroy(pool);
