@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "output.h"
+#include "scratch.h"
 
 static void writes_lines(void **state) {
     (void)state;
@@ -39,10 +40,9 @@ static void writes_lines(void **state) {
 
 static void larger_than_the_buffer(void **state) {
     (void)state;
-    char path[] = "/tmp/slither-output-XXXXXX";
+    char path[SCRATCH_SIZE];
     char problem[200];
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
+    int fd = scratch_file(path, "slither-output");
     assert_int_equal(write(fd, "old", 3), 3);
     size_t size = (size_t)3 << 20;
     char *text = malloc(size);
@@ -114,11 +114,10 @@ static void a_write_that_waits_can_be_ended(void **state) {
 
 static void lines_go_behind_what_is_kept(void **state) {
     (void)state;
-    char path[] = "/tmp/slither-output-XXXXXX";
+    char path[SCRATCH_SIZE];
     char problem[200], text[32] = "";
-    int fd = mkstemp(path);
+    int fd = scratch_file(path, "slither-output");
     struct output output;
-    assert_true(fd >= 0);
     assert_int_equal(write(fd, "one\ntwo\nthr", 11), 11);
     assert_true(output_open(&output, path, 8, STDIN_FILENO, problem, sizeof(problem)));
     assert_int_equal(output_line(&output, "3", 1, NULL), SL_OK);

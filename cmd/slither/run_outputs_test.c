@@ -15,11 +15,12 @@
 #include <unistd.h>
 
 #include "run_outputs.h"
+#include "scratch.h"
 
 static const char *const names[] = {"a", "b"};
 
 struct fixture {
-    char folder[64], path_a[96], path_b[96];
+    char folder[SCRATCH_SIZE], path_a[SCRATCH_SIZE + 8], path_b[SCRATCH_SIZE + 8];
     struct output_option places[2];
     struct run_options options;
     struct resume resume;
@@ -30,8 +31,8 @@ struct fixture {
 
 static void begin(struct fixture *fixture, bool ordered) {
     char problem[512] = "";
-    *fixture = (struct fixture){.folder = "/tmp/slither-outputs-XXXXXX"};
-    assert_non_null(mkdtemp(fixture->folder));
+    *fixture = (struct fixture){0};
+    scratch_folder(fixture->folder, "slither-outputs");
     snprintf(fixture->path_a, sizeof(fixture->path_a), "%s/a", fixture->folder);
     snprintf(fixture->path_b, sizeof(fixture->path_b), "%s/b", fixture->folder);
     fixture->places[0] = (struct output_option){(char *)"a", fixture->path_a};
@@ -52,7 +53,7 @@ static void end(struct fixture *fixture, bool whole) {
     error_log_finish(&fixture->errors);
     static const char *const files[] = {"a", "b", "a.part", "b.part"};
     for (size_t i = 0; i < 4; i++) {
-        char path[128];
+        char path[SCRATCH_SIZE + 16];
         snprintf(path, sizeof(path), "%s/%s", fixture->folder, files[i]);
         unlink(path);
     }

@@ -19,6 +19,7 @@
 #include "failing_memory.h"
 #include "file.h"
 #include "requirements.h"
+#include "scratch.h"
 
 #define ALLOCATIONS_MAX 200000
 #define LARGE_SIZE 65536
@@ -198,8 +199,8 @@ static bool try_to_provide(const char *folder, const char *interpreter, uint32_t
 
 static void an_environment(void **state) {
     (void)state;
-    char folder[] = "/tmp/slither-memory-XXXXXX", uv[64], python[64], path[2048], command[128];
-    assert_non_null(mkdtemp(folder));
+    char folder[SCRATCH_SIZE], uv[SCRATCH_SIZE + 8], python[SCRATCH_SIZE + 8], path[2048], command[SCRATCH_SIZE + 16];
+    scratch_folder(folder, "slither-memory");
     snprintf(uv, sizeof uv, "%s/uv", folder);
     snprintf(python, sizeof python, "%s/python", folder);
     write_program(uv, "#!/bin/sh\ntest $1 = pip || { mkdir -p \"$5/bin\" && ln -s /bin/sh \"$5/bin/python\"; }\n");

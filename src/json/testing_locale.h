@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scratch.h"
+
 static int testing_remove(const char *path, const struct stat *status, int kind, struct FTW *walk) {
     (void)status, (void)kind, (void)walk;
     return remove(path);
@@ -27,11 +29,8 @@ static bool testing_enter_comma_locale(void) {
             return true;
         }
     }
-    char folder[] = "/tmp/slither-locale-XXXXXX";
-    char command[200];
-    if (mkdtemp(folder) == NULL) {
-        return false;
-    }
+    char folder[SCRATCH_SIZE], command[SCRATCH_SIZE + 128];
+    scratch_folder(folder, "slither-locale");
     snprintf(command, sizeof(command), "localedef --no-archive -c -i de_DE -f UTF-8 %s/de_DE.UTF-8 >/dev/null 2>&1",
              folder);
     bool found = system(command) != -1 && setenv("LOCPATH", folder, 1) == 0 && testing_has_comma("de_DE.UTF-8");

@@ -13,17 +13,13 @@
 #include <slither/loader.h>
 #include <sqlite3.h>
 
-static char path[64];
+#include "scratch.h"
+
+static char path[SCRATCH_SIZE];
 
 static int make_file(void **state) {
     (void)state;
-    snprintf(path, sizeof path, "/tmp/slither-loader-XXXXXX");
-    int fd = mkstemp(path);
-    if (fd < 0) {
-        return -1;
-    }
-    close(fd);
-    return 0;
+    return close(scratch_file(path, "slither-loader"));
 }
 
 static int remove_file(void **state) {

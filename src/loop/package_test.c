@@ -15,7 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char root[64];
+#include "scratch.h"
+
+static char root[SCRATCH_SIZE];
 
 static void path_of(char *path, size_t size, const char *name) {
     snprintf(path, size, "%s/%s", root, name);
@@ -29,10 +31,7 @@ static void make_directory(const char *name) {
 
 static int make_packages(void **unused) {
     (void)unused;
-    snprintf(root, sizeof(root), "/tmp/package_test.XXXXXX");
-    if (mkdtemp(root) == NULL) {
-        return -1;
-    }
+    scratch_folder(root, "package_test");
     const char *const names[] = {"option", "option/slither", "variable", "variable/slither", "empty", "empty/slither"};
     for (size_t i = 0; i < 6; i++) {
         make_directory(names[i]);

@@ -11,11 +11,12 @@
 
 #include <cmocka.h>
 
+#include "scratch.h"
 #include "store/changes.h"
 
 #define CHANGE_BYTES 4096
 
-static char directory[64];
+static char directory[SCRATCH_SIZE];
 static struct sl__control *writer;
 static size_t writer_size, reader_size;
 static const struct sl__control *reader;
@@ -26,9 +27,7 @@ static unsigned firsts;
 
 static int open_ring(void **state) {
     (void)state;
-    const char *base = getenv("TMPDIR");
-    snprintf(directory, sizeof directory, "%.32s/changes-test-XXXXXX", base != NULL ? base : "/tmp");
-    assert_non_null(mkdtemp(directory));
+    scratch_folder(directory, "changes-test");
     assert_int_equal(sl__control_create(directory, 8, CHANGE_BYTES, &writer, &writer_size, NULL), SL_OK);
     assert_int_equal(sl__control_attach(directory, &reader, &reader_size, NULL), SL_OK);
     version = 0;
@@ -38,7 +37,7 @@ static int open_ring(void **state) {
 }
 
 static int close_ring(void **state) {
-    char path[96];
+    char path[SCRATCH_SIZE + 16];
     (void)state;
     sl__change_list_finish(&list);
     sl__control_detach(reader, reader_size);

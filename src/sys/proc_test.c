@@ -13,6 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "scratch.h"
+
 static void write_file(const char *path, const char *text) {
     FILE *file = fopen(path, "w");
     assert_non_null(file);
@@ -20,13 +22,11 @@ static void write_file(const char *path, const char *text) {
     assert_int_equal(fclose(file), 0);
 }
 
-static char path[64];
+static char path[SCRATCH_SIZE];
 
 static int make_path(void **unused) {
     (void)unused;
-    strcpy(path, "/tmp/proc_test_XXXXXX");
-    int fd = mkstemp(path);
-    return fd < 0 ? -1 : close(fd);
+    return close(scratch_file(path, "proc_test"));
 }
 
 static int remove_path(void **unused) {

@@ -15,10 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char parent[64];
+#include "scratch.h"
+
+static char parent[SCRATCH_SIZE];
 
 static const char *at(const char *name) {
-    static char path[256];
+    static char path[SCRATCH_SIZE + 64];
     snprintf(path, sizeof(path), "%s/%s", parent, name);
     return path;
 }
@@ -85,8 +87,8 @@ static void a_group_that_cannot_be_had_is_an_error(void **unused) {
 
 static int make_parent(void **unused) {
     (void)unused;
-    strcpy(parent, "/tmp/cgroup_test_XXXXXX");
-    return mkdtemp(parent) != NULL ? 0 : -1;
+    scratch_folder(parent, "cgroup_test");
+    return 0;
 }
 
 static int remove_parent(void **unused) {

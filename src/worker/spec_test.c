@@ -16,6 +16,7 @@
 
 #include "environment.h"
 #include "failing_memory.h"
+#include "scratch.h"
 #include "sys/processors.h"
 
 static const char *variable(const struct sl__spec *spec, const char *name) {
@@ -30,16 +31,13 @@ static const char *variable(const struct sl__spec *spec, const char *name) {
     return found;
 }
 
-static char directory[64];
+static char directory[SCRATCH_SIZE];
 
 static int make_interpreters(void **unused) {
     (void)unused;
-    snprintf(directory, sizeof(directory), "/tmp/spec_test.XXXXXX");
-    if (mkdtemp(directory) == NULL) {
-        return -1;
-    }
+    scratch_folder(directory, "spec_test");
     const char *const names[] = {"python3", "venv/bin/python", "other"};
-    char path[256];
+    char path[SCRATCH_SIZE + 32];
     snprintf(path, sizeof(path), "%s/venv", directory);
     mkdir(path, 0700);
     snprintf(path, sizeof(path), "%s/venv/bin", directory);
@@ -62,7 +60,7 @@ static int remove_interpreters(void **unused) {
     (void)unused;
     const char *const names[] = {"python3", "venv/bin/python", "other", "plain", "venv/bin", "venv", ""};
     for (size_t i = 0; i < 7; i++) {
-        char path[256];
+        char path[SCRATCH_SIZE + 32];
         snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
         remove(path);
     }
@@ -71,7 +69,7 @@ static int remove_interpreters(void **unused) {
 
 static void the_interpreter_is_option_then_virtual_environment_then_path(void **unused) {
     (void)unused;
-    char path[128], venv[128], option[128], expected[256];
+    char path[SCRATCH_SIZE + 32], venv[SCRATCH_SIZE + 32], option[SCRATCH_SIZE + 16], expected[SCRATCH_SIZE + 32];
     snprintf(path, sizeof(path), "PATH=/nonexistent:%s", directory);
     snprintf(venv, sizeof(venv), "VIRTUAL_ENV=%s/venv", directory);
     snprintf(option, sizeof(option), "%s/other", directory);
@@ -121,7 +119,7 @@ static void a_missing_interpreter_is_named_with_where_it_was_looked_for(void **u
     assert_non_null(strstr(error.message, "/nonexistent/venv/bin/python"));
     assert_non_null(strstr(error.message, "VIRTUAL_ENV"));
 
-    char plain[128];
+    char plain[SCRATCH_SIZE + 16];
     snprintf(plain, sizeof(plain), "%s/plain", directory); /* there, but not executable */
     options.python = plain;
     assert_int_equal(sl__spec_init(&spec, &options, 1, "/package", empty_path, &error), SL_E_WORKER_START);
@@ -254,7 +252,7 @@ static void an_environment_holds_each_name_once(void **unused) {
 
 static void memory_may_run_out(void **unused) {
     (void)unused;
-    char python_path[128];
+    char python_path[SCRATCH_SIZE + 16];
     const char *const host[] = {"A=1", "B=2", "PYTHONPATH=/old", "SLITHER_POOL=outer", NULL};
     const char *const changes[] = {"A=3", "C=4", "B", NULL};
     const char *const preload[] = {"one", "two:three", NULL};

@@ -20,8 +20,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "descriptors.h"
 #include "oom.h"
+#include "scratch.h"
 #include "sys/proc.h"
 #include "sys/process.h"
 
@@ -347,21 +349,13 @@ static void write_file(const char *path, const char *text) {
     assert_int_equal(fclose(file), 0);
 }
 
-/* What mkstemp() and mkdtemp() take: a place where who runs the tests clears up after those that are killed. */
-static void scratch(char *path, size_t size) {
-    const char *base = getenv("TMPDIR");
-    snprintf(path, size, "%.200s/worker_test_XXXXXX", base != NULL ? base : "/tmp");
-}
-
 /* A worker that is killed from outside while the counter of OOM kills goes from one text to the other (NULL: there is no such file). */
 static void expect_sigkill(const char *before, const char *after, enum sl_code code, enum sl_death_cause cause,
                            const char *text) {
     struct sl__oom_sources sources = {.sources = {{.what = ""}, {.what = "of a test"}}};
     char *path = sources.sources[1].path;
-    scratch(path, sizeof sources.sources[1].path);
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
+    SL_STATIC_ASSERT(sizeof sources.sources[1].path >= SCRATCH_SIZE, "the path of a file of this test fits");
+    close(scratch_file(path, "worker_test"));
     before != NULL ? write_file(path, before) : (void)unlink(path);
     struct owner *owner = begin("config;ready;serve", 10000);
     owner->config.oom_sources = &sources;
@@ -531,9 +525,8 @@ static void silence_is_measured(void **unused) {
 
 static void a_control_group_is_made_entered_and_read(void **unused) {
     (void)unused;
-    char parent[256], path[512], text[64], name[128];
-    scratch(parent, sizeof(parent));
-    assert_non_null(mkdtemp(parent));
+    char parent[SCRATCH_SIZE], path[512], text[64], name[128];
+    scratch_folder(parent, "worker_test");
     struct owner *owner = begin("config;ready;serve", 10000);
     owner->config.cgroup = parent;
     owner->config.pool = "a/b c";

@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "scratch.h"
+
 #define KILLS (100 / CHAOS_SHARE)
 #define AT_ONCE 3
 #define LIMIT_MS 1000
@@ -102,8 +104,8 @@ static void list(const char *path, const char *prefix, char *names, size_t size)
 /* ---- one host ----------------------------------------------------------------------------------------------------- */
 
 struct executioner {
-    char scratch[64]; /* TMPDIR and XDG_RUNTIME_DIR of its hosts */
-    uint32_t number;  /* of AT_ONCE */
+    char scratch[SCRATCH_SIZE]; /* TMPDIR and XDG_RUNTIME_DIR of its hosts */
+    uint32_t number;            /* of AT_ONCE */
     uint32_t kills;
     uint64_t random;
     uint64_t worst_ms;
@@ -127,7 +129,7 @@ static uint32_t draw_delay_ms(uint64_t *random) {
 
 static pid_t start(const struct executioner *executioner, const struct end *end, const char *mark, uint64_t seed) {
     extern char **environ;
-    char directory[200], run_directory[220], starts[64], takes[64], number[32];
+    char directory[SCRATCH_SIZE + 16], run_directory[SCRATCH_SIZE + 32], starts[64], takes[64], number[32];
     char *environment[512];
     size_t count = 0;
     snprintf(directory, sizeof directory, "TMPDIR=%s", executioner->scratch);
@@ -231,8 +233,7 @@ static void a_killed_host_leaves_nothing(void **state) {
         *executioner = (struct executioner){.number = i, .random = (seed + i) * 0x9e3779b97f4a7c15u | 1};
         executioner->kills = (KILLS + AT_ONCE - 1) / AT_ONCE;
         (void)draw(&executioner->random);
-        strcpy(executioner->scratch, "/tmp/slither-chaos-XXXXXX");
-        assert_non_null(mkdtemp(executioner->scratch));
+        scratch_folder(executioner->scratch, "slither-chaos");
         assert_int_equal(pthread_create(&executioner->thread, NULL, execute, executioner), 0);
     }
     for (uint32_t i = 0; i < AT_ONCE; i++) {

@@ -13,6 +13,8 @@
 
 #include <slither/slither.h>
 
+#include "scratch.h"
+
 static struct sl_runtime *runtime;
 
 static int begin(void **state) {
@@ -331,17 +333,17 @@ static void count_announcements(void *context, const char *text) {
 /* What stands in for uv notes what it is asked for, and makes an environment whose interpreter is the one of the tests. */
 static void an_environment_is_made_once(void **state) {
     (void)state;
-    char folder[] = "/tmp/slither-requirements-XXXXXX", path[256], text[512], command[300];
+    char folder[SCRATCH_SIZE], path[SCRATCH_SIZE + 16], text[1024], command[SCRATCH_SIZE + 16];
     struct sl_pipe_file_start_options options = SL_PIPE_FILE_START_OPTIONS_INIT;
     uint32_t announced = 0;
-    assert_non_null(mkdtemp(folder));
+    scratch_folder(folder, "slither-requirements");
     snprintf(path, sizeof path, "%s/uv", folder);
     snprintf(text, sizeof text,
              "#!/bin/sh\n"
-             "echo \"$1\" >>%s/asked\n"
+             "echo \"$1\" >>'%s/asked'\n"
              "case $1 in\n"
              "venv) eval dir=\\${$#}; mkdir -p \"$dir/bin\" && ln -s " SL_TEST_PYTHON " \"$dir/bin/python\" ;;\n"
-             "pip) eval list=\\${$#}; cp \"$list\" %s/list ;;\n"
+             "pip) eval list=\\${$#}; cp \"$list\" '%s/list' ;;\n"
              "esac\n",
              folder, folder);
     write_program(path, text);
@@ -383,8 +385,8 @@ static void an_environment_is_made_once(void **state) {
 
 static void requirements_that_cannot_be_had_say_what_to_do(void **state) {
     (void)state;
-    char folder[] = "/tmp/slither-requirements-XXXXXX", path[256], text[512], command[300];
-    assert_non_null(mkdtemp(folder));
+    char folder[SCRATCH_SIZE], path[SCRATCH_SIZE + 16], text[1024], command[SCRATCH_SIZE + 16];
+    scratch_folder(folder, "slither-requirements");
     snprintf(path, sizeof path, "%s/python", folder);
     write_program(path, "#!/bin/sh\necho one >&2; echo 'no network, says it' >&2; exit 3\n");
     snprintf(text, sizeof text, "%s/uv", folder);

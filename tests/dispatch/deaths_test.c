@@ -7,6 +7,7 @@
 #include <slither/death.h>
 
 #include "runs.h"
+#include "scratch.h"
 
 #define FIRST_ID 1000 /* of the items that testing/crew.c makes */
 
@@ -106,10 +107,10 @@ static void a_hung_worker_may_clean_up(void **unused) {
     host_close(&host);
 }
 
-static char mark[] = "/tmp/deaths_test_XXXXXX";
+static char mark[SCRATCH_SIZE];
 
 static void impatient(struct sl_pool_options *options) {
-    static char variable[64];
+    static char variable[SCRATCH_SIZE + 16];
     static const char *environment[] = {variable, NULL};
     snprintf(variable, sizeof variable, "DEATHS_MARK=%s", mark);
     options->environment = environment;
@@ -119,10 +120,7 @@ static void impatient(struct sl_pool_options *options) {
 
 static void a_silent_worker_is_replaced_whatever_the_timeout(void **unused) {
     (void)unused;
-    int fd = mkstemp(mark);
-    assert_true(fd >= 0);
-    close(fd);
-    (void)unlink(mark);
+    scratch_place(mark, "deaths_test");
     host_open(&host, 1, impatient);
     struct trial trial = soon_over("dispatch_deaths:stops_once", 1);
     trial.options.timeout_ms = 0;

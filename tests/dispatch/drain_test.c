@@ -9,6 +9,8 @@
 
 #include <slither/slither.h>
 
+#include "scratch.h"
+
 static void no_child_is_left(void) {
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
     assert_int_equal(errno, ECHILD);
@@ -370,11 +372,11 @@ static void a_run_that_waits_for_its_source_is_woken(void **state) {
 
 /* ---- circuit -------------------------------------------------------------------------------------------------------- */
 
-static char trouble[64];
+static char trouble[SCRATCH_SIZE];
 
 static void fragile(struct sl_pool_options *options) {
     static const char *const preload[] = {"dispatch_fragile", NULL};
-    static char variable[96];
+    static char variable[SCRATCH_SIZE + 32];
     static const char *environment[] = {variable, NULL};
     snprintf(variable, sizeof variable, "FRAGILE_TROUBLE=%s", trouble);
     options->preload = preload;
@@ -402,8 +404,7 @@ static struct sl_error call_fragile(struct sl_pool *pool) {
 static void a_module_that_crashes_on_import_opens_the_circuit(void **state) {
     (void)state;
     struct host host;
-    snprintf(trouble, sizeof trouble, "/tmp/slither_trouble_%ld", (long)getpid());
-    unlink(trouble);
+    scratch_place(trouble, "slither_trouble");
     host_open(&host, 2, fragile);
     struct sl_error error = call_fragile(host.pool);
     assert_int_equal(error.code, SL_OK);
@@ -457,8 +458,7 @@ static enum sl_code key_of(void *context, const struct sl_item *item, struct sl_
 static void a_run_with_keys_can_be_the_trial(void **state) {
     (void)state;
     struct host host;
-    snprintf(trouble, sizeof trouble, "/tmp/slither_trouble_%ld", (long)getpid());
-    unlink(trouble);
+    scratch_place(trouble, "slither_trouble");
     host_open(&host, 3, fragile);
     FILE *file = fopen(trouble, "w");
     assert_non_null(file);

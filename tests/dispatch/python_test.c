@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "runs.h"
+#include "scratch.h"
 
 static struct host host;
 
@@ -198,9 +199,8 @@ static enum sl_code next_with_path(void *context, struct sl_item *item, struct s
 
 static void what_was_queued_behind_a_crash_is_not_blamed(void **state) {
     (void)state;
-    char path[] = "/tmp/sl-dispatch-XXXXXX";
-    assert_int_equal(close(mkstemp(path)), 0);
-    assert_int_equal(unlink(path), 0);
+    char path[SCRATCH_SIZE];
+    scratch_place(path, "sl-dispatch");
     sl_writer_init(&marked_writer, NULL);
     struct sl_dispatch_options options = host_options("dispatch_functions:die_once");
     options.batch_size = 1;

@@ -9,6 +9,7 @@
 
 #include <slither/slither.h>
 
+#include "scratch.h"
 #include "sweep.h"
 #include "testing/fixture.h"
 
@@ -17,7 +18,7 @@
 #define PADDING 100000  /* larger than the segment holds */
 #define BUDGET_MS 4000u /* of one scenario, unless all faults are wanted */
 
-static char mark[64];
+static char mark[SCRATCH_SIZE];
 
 /* ---- items and outcomes ------------------------------------------------------------------------------------------- */
 
@@ -405,7 +406,7 @@ static void a_restart_of_scripted_workers(void **unused) {
 }
 
 int main(void) {
-    snprintf(mark, sizeof mark, "/tmp/slither_fault_%ld", (long)getpid());
+    scratch_place(mark, "slither_fault");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_restart_of_scripted_workers),
         cmocka_unit_test(a_run_with_a_crash_and_forked_workers),

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "scratch.h"
 #include "sys/clock.h"
 #include "sys/process.h"
 
@@ -320,12 +321,8 @@ static void grandchildren_end_with_their_worker(void **unused) {
 
 static void an_import_that_fails_at_the_restart_counts_as_a_death(void **unused) {
     (void)unused;
-    char path[] = "/tmp/pool_test_switch.XXXXXX";
-    int file = mkstemp(path);
-    assert_true(file >= 0);
-    close(file);
-    unlink(path);
-    char variable[64];
+    char path[SCRATCH_SIZE], variable[SCRATCH_SIZE + 32];
+    scratch_place(path, "pool_test_switch");
     snprintf(variable, sizeof(variable), "POOL_TEST_SWITCH=%s", path);
     const char *const environment[] = {variable, NULL};
     static const char *const preload[] = {"pool_import_switch", NULL};

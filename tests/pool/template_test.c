@@ -12,15 +12,16 @@
 #include <unistd.h>
 
 #include "base/macros.h"
+#include "scratch.h"
 #include "sys/clock.h"
 #include "sys/process.h"
 
-static char record_path[64];
+static char record_path[SCRATCH_SIZE];
 
 static struct sl_pool_options options_for(uint32_t worker_count) {
     static const char *const modules[] = {SL_TEST_MODULES, NULL};
     static const char *const preload[] = {"pool_template", "pool_functions", NULL};
-    static char variable[96];
+    static char variable[SCRATCH_SIZE + 32];
     static const char *const environment[] = {variable, NULL};
     struct sl_pool_options options = SL_POOL_OPTIONS_INIT;
     options.worker_count = worker_count;
@@ -36,11 +37,7 @@ static struct sl_pool_options options_for(uint32_t worker_count) {
 
 static int begin_record(void **unused) {
     (void)unused;
-    snprintf(record_path, sizeof(record_path), "/tmp/pool_test_imports.XXXXXX");
-    int file = mkstemp(record_path);
-    assert_true(file >= 0);
-    close(file);
-    return 0;
+    return close(scratch_file(record_path, "pool_test_imports"));
 }
 
 static int end_record(void **unused) {

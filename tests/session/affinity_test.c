@@ -9,7 +9,7 @@
 struct visitor {
     pthread_t thread;
     struct call call;
-    char path[64];
+    char path[SCRATCH_SIZE];
     int64_t result;
     enum sl_code code;
 };

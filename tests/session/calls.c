@@ -82,10 +82,8 @@ enum sl_code ask_in_vain(struct host *host, struct sl_session *session, const ch
     return call_in(&call, NULL, error);
 }
 
-void free_path(char path[64]) {
-    static int number;
-    snprintf(path, 64, "/tmp/slither-session-test.%ld.%d", (long)getpid(), number++);
-    (void)unlink(path);
+void free_path(char path[SCRATCH_SIZE]) {
+    scratch_place(path, "slither-session-test");
 }
 
 void touch(const char *path) {
@@ -94,7 +92,7 @@ void touch(const char *path) {
     close(fd);
 }
 
-int open_fifo(char path[64]) {
+int open_fifo(char path[SCRATCH_SIZE]) {
     free_path(path);
     assert_int_equal(mkfifo(path, 0600), 0);
     int fifo = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC); /* for writing too: it never ends */

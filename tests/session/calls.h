@@ -6,6 +6,7 @@
 #include <inttypes.h>
 
 #include "host.h"
+#include "scratch.h"
 
 #define NONE INT64_MIN /* a result that is nil */
 
@@ -30,12 +31,12 @@ int64_t ask(struct host *host, struct sl_session *session, const char *function,
 enum sl_code ask_in_vain(struct host *host, struct sl_session *session, const char *function, struct sl_error *error);
 
 /* A named pipe that is read here; the path is the caller's array. */
-int open_fifo(char path[64]);
+int open_fifo(char path[SCRATCH_SIZE]);
 /* The next line from it as a number, within some seconds; -1 when none comes. */
 int64_t read_number(int fifo, int timeout_ms);
 void close_fifo(int fifo, const char *path);
 /* A path in /tmp where there is nothing. */
-void free_path(char path[64]);
+void free_path(char path[SCRATCH_SIZE]);
 void touch(const char *path);
 
 #endif

@@ -26,7 +26,7 @@ static uint64_t now_us(void) {
 
 static struct host host; /* of one lane */
 static int fifo;
-static char path[64];
+static char path[SCRATCH_SIZE];
 
 static int setup(void **state) {
     (void)state;
@@ -244,7 +244,7 @@ static void an_idle_home_lets_go_at_once(void **state) {
 }
 
 struct batch {
-    char path[64]; /* that it waits for */
+    char path[SCRATCH_SIZE]; /* that it waits for */
     uint64_t end_us;
 };
 
@@ -258,7 +258,7 @@ static void *run_batch(void *argument) {
 
 /* The batch that waits for that file has begun. */
 static void await_begun(const char *of) {
-    char begun[80];
+    char begun[SCRATCH_SIZE + 16];
     snprintf(begun, sizeof begun, "%s.begun", of);
     while (unlink(begun) != 0) {
         usleep(100);
@@ -307,7 +307,7 @@ static void a_busy_home_lets_go_after_the_batch(void **state) {
 #define BATCHES 4
 
 struct run {
-    char paths[BATCHES][64];
+    char paths[BATCHES][SCRATCH_SIZE];
     struct sl_writer writers[BATCHES];
     struct sl_value values[BATCHES];
     uint32_t position;
@@ -373,7 +373,7 @@ static void run_finish(struct run *run, pthread_t thread) {
     }
     pthread_join(thread, NULL);
     for (int i = 0; i < BATCHES; i++) {
-        char begun[80];
+        char begun[SCRATCH_SIZE + 16];
         snprintf(begun, sizeof begun, "%s.begun", run->paths[i]);
         (void)unlink(begun);
         (void)unlink(run->paths[i]);

@@ -13,7 +13,7 @@
 struct fixture {
     struct host host;
     int fifo;
-    char path[64];
+    char path[SCRATCH_SIZE];
 };
 
 static void setup(struct fixture *fixture) {
@@ -325,7 +325,7 @@ static void a_run_takes_its_own_session_along(void **state) {
 struct closing {
     struct fixture *fixture;
     struct sl_session *session;
-    char path[64];
+    char path[SCRATCH_SIZE];
     int64_t result;
 };
 

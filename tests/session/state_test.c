@@ -8,7 +8,7 @@
 static void state_lives_between_calls_and_ends_with_the_session(void **state) {
     (void)state;
     struct host host;
-    char path[64];
+    char path[SCRATCH_SIZE];
     host_open(&host, 2, NULL);
     int fifo = open_fifo(path);
     struct sl_session *session = session_open(&host, NULL);

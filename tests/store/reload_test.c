@@ -17,6 +17,8 @@
 #include <cmocka.h>
 #include <slither/slither.h>
 
+#include "scratch.h"
+
 #define RELOADS 10000
 #define ROWS 8
 #define READERS 2
@@ -197,9 +199,8 @@ static void reloads_are_seen_whole(void **state) {
 /* A file whose last line is bad, between two that are not. */
 static void a_bad_file_leaves_the_rows(void **state) {
     (void)state;
-    char path[] = "/tmp/slither-reload-XXXXXX";
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
+    char path[SCRATCH_SIZE];
+    int fd = scratch_file(path, "slither-reload");
     for (int good = 1; good >= 0; good--) {
         struct sl_error error = SL_ERROR_INIT;
         struct sl_loader_options options = SL_LOADER_OPTIONS_INIT;

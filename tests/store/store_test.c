@@ -16,6 +16,8 @@
 #include <cmocka.h>
 #include <slither/slither.h>
 
+#include "scratch.h"
+
 #define WORKERS 2
 #define RELOADS 10000
 #define RELOAD_KEYS 8
@@ -338,11 +340,8 @@ static void a_watch_lives_over_batches(void **state) {
 /* A thread that waits for changes holds up the end of its interpreter until it is told of the stop; then the worker would be killed. */
 static void who_waits_ends_when_the_worker_is_to_stop(void **state) {
     (void)state;
-    const char *base = getenv("TMPDIR");
-    char path[256], item[300], text[128] = "";
-    snprintf(path, sizeof path, "%.200s/store-test-XXXXXX", base != NULL ? base : "/tmp");
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
+    char path[SCRATCH_SIZE], item[SCRATCH_SIZE + 8], text[128] = "";
+    int fd = scratch_file(path, "store-test");
     snprintf(item, sizeof item, "\"%s\"", path);
     sl_pool_destroy(pool);
     open_pool(1, SL_TEMPLATE_AUTO);

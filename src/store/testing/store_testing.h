@@ -12,6 +12,7 @@
 #include <slither/store.h>
 
 #include "base/macros.h"
+#include "scratch.h"
 #include "sys/directory.h"
 
 #define OK(call)                                                                    \
@@ -49,11 +50,9 @@ static inline pid_t testing_fork(void) {
 
 /* A path below a directory of this test's own; free() it after testing_remove(). */
 static inline char *testing_directory(void) {
-    const char *parent = getenv("TMPDIR");
-    char *path = malloc(4096);
+    char *path = malloc(SCRATCH_SIZE);
     assert_non_null(path);
-    snprintf(path, 4096, "%s/slither-store-test-XXXXXX", parent != NULL ? parent : "/tmp");
-    assert_non_null(mkdtemp(path));
+    scratch_folder(path, "slither-store-test");
     return path;
 }
 
