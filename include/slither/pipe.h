@@ -318,8 +318,8 @@ struct sl_pipe_report {
     uint32_t output_count;
     struct sl_pipe_hop *hops; /**< in the order in which they ended */
     uint32_t hop_count;
-    uint32_t in_flight_peak;
-    uint64_t bytes_peak;
+    uint32_t in_flight_peak; /**< items of the source */
+    uint64_t bytes_peak; /**< of in_flight_bytes_max, as looked at before items are read: once for up to 32 of them */
     uint64_t elapsed_ns;
     char *names; /**< private: what the names point into */
 };
