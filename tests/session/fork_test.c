@@ -2,6 +2,7 @@
 /* A forked child has copies of sessions and objects. It is told that they are not its own, whatever lock was held at that moment, and its parent loses nothing. */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,9 +42,12 @@ static int use_in_child(struct sl_session *session, struct sl_object *object) {
     return 0;
 }
 
-/* What the child has copies of is no leak of its own. */
+/*
+ * What the child has copies of is no leak of its own. Not by _exit(): before a call that does not return AddressSanitizer allocates when the thread has ended
+ * already, and waits for a lock of its own that another thread of the parent may have held.
+ */
 static void leave(void) {
-    _exit(0);
+    (void)syscall(SYS_exit_group, 0);
 }
 
 static void a_child_is_told(void **state) {
