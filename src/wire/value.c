@@ -96,6 +96,11 @@ enum sl_code sl_value_uint(struct sl_value value, uint64_t *out) {
 enum sl_code sl_value_float(struct sl_value value, double *out) {
     struct sl__token token;
     const uint8_t *after;
+    if (SL_LIKELY(value.size > 8 && *value.data == 0xcb)) {
+        uint64_t bits = sl__load_be64(value.data + 1);
+        memcpy(out, &bits, sizeof bits);
+        return SL_OK;
+    }
     switch (first(value, &after, &token)) {
     case SL_TYPE_FLOAT:
         *out = token.real;
@@ -264,45 +269,67 @@ enum sl_code sl_value_at(struct sl_value list, uint32_t index, struct sl_value *
     return take(&iter, out) ? SL_OK : SL_E_INVALID_DATA;
 }
 
-/* Whether the key at `at` is this text. Most keys are shorter than 32 bytes, and their size is in their lead byte. */
-static inline bool is_key(const uint8_t *at, const uint8_t *end, const char *key, size_t key_size) {
+static __attribute__((noinline)) const uint8_t *after_deep(const uint8_t *at, const uint8_t *end) {
+    return sl__value_skip_deep(&at, end) ? at : NULL;
+}
+
+/* Where the whole value at `at` ends; NULL: not by `end`. As sl__value_skip(), but what is walked over stays in a register. */
+static inline const uint8_t *after_value(const uint8_t *at, const uint8_t *end) {
+    size_t left = (size_t)(end - at);
+    size_t size = SL_LIKELY(left > 0) ? sl__tail_size[*at] : SL__TAIL_LOOK;
+    return SL_LIKELY(size < left && size != SL__TAIL_LOOK) ? at + 1 + size : after_deep(at, end);
+}
+
+/* Whether the text at `at`, whose size stands behind its lead byte, is this key. */
+static __attribute__((noinline)) bool is_wide_key(const uint8_t *at, const uint8_t *after, const char *key) {
     struct sl__token token;
-    if (at >= end) {
-        return false;
+    return sl__token_read(&at, after, &token) && token.size == strlen(key) &&
+           memcmp(token.payload, key, token.size) == 0;
+}
+
+/* Whether what lies from `at` to `after`, one whole value, is this key. Most are short and differ in the first byte: nothing is called for them. */
+static inline bool is_key(const uint8_t *at, const uint8_t *after, const char *key) {
+    if (SL_UNLIKELY((*at & 0xe0) != 0xa0)) {
+        return *at >= 0xd9 && *at <= 0xdb && is_wide_key(at, after, key);
     }
-    if ((*at & 0xe0) == 0xa0) {
-        return (*at & 0x1f) == key_size && (size_t)(end - at) > key_size && memcmp(at + 1, key, key_size) == 0;
+    for (at++; at < after && *at == (uint8_t)*key && *key != '\0'; at++) {
+        key++;
     }
-    return *at >= 0xd9 && *at <= 0xdb && sl__token_read(&at, end, &token) && token.size == key_size &&
-           memcmp(token.payload, key, key_size) == 0;
+    return at == after && *key == '\0';
 }
 
 enum sl_code sl_value_get(struct sl_value map, const char *key, struct sl_value *out) {
-    struct sl_value found = {NULL, 0};
-    struct sl__token head;
-    const uint8_t *at;
-    size_t key_size = strlen(key);
-    enum sl_type type = first(map, &at, &head);
-    if (type != SL_TYPE_MAP) {
-        return type == SL_TYPE_NONE ? SL_E_INVALID_DATA : SL_E_TYPE;
+    const uint8_t *found = NULL, *found_end = NULL;
+    const uint8_t *at, *end = map.data + map.size;
+    uint32_t remaining;
+    if (SL_LIKELY(map.size > 0 && (*map.data & 0xf0) == 0x80)) { /* less than 16 entries */
+        remaining = *map.data & 0x0f;
+        at = map.data + 1;
+    } else {
+        struct sl__token head;
+        const uint8_t *after;
+        enum sl_type type = first(map, &after, &head);
+        if (type != SL_TYPE_MAP) {
+            return type == SL_TYPE_NONE ? SL_E_INVALID_DATA : SL_E_TYPE;
+        }
+        remaining = head.count;
+        at = after;
     }
-    const uint8_t *end = map.data + map.size;
-    for (uint32_t remaining = head.count; remaining > 0; remaining--) {
-        bool matches = is_key(at, end, key, key_size);
-        if (!sl__value_skip(&at, end)) {
+    for (; remaining > 0; remaining--) {
+        const uint8_t *value_at = after_value(at, end);
+        const uint8_t *value_end = value_at != NULL ? after_value(value_at, end) : NULL;
+        if (SL_UNLIKELY(value_end == NULL)) {
             return SL_E_INVALID_DATA;
         }
-        const uint8_t *start = at;
-        if (!sl__value_skip(&at, end)) {
-            return SL_E_INVALID_DATA;
+        if (is_key(at, value_at, key)) {
+            found = value_at;
+            found_end = value_end;
         }
-        if (matches) {
-            found = (struct sl_value){start, (size_t)(at - start)};
-        }
+        at = value_end;
     }
-    if (found.data == NULL) {
+    if (found == NULL) {
         return SL_E_NOT_FOUND;
     }
-    *out = found;
+    *out = (struct sl_value){found, (size_t)(found_end - found)};
     return SL_OK;
 }
