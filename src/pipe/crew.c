@@ -37,7 +37,8 @@ static enum sl_code handle(struct sl__crew *crew, struct sl__token *token, struc
     sl_writer_init(&emit.writer, NULL);
     emit.run = stage->run;
     emit.node = stage->node;
-    sl__emit_init(&emit, &arena, token, false);
+    emit.may_lend = false;
+    sl__emit_init(&emit, &arena, token);
     struct sl_pipe_item item = sl__flow_item(stage, token);
     uint64_t start_ns = sl__clock_now_ns();
     enum sl_code code = declared->call(declared->context, &item, &emit, error);

@@ -115,7 +115,8 @@ static inline bool open_for(struct sl_emit *emit, const char *what) {
 }
 
 /* `lent`: the value needs no copy. */
-static void add(struct sl_emit *emit, struct sl_value value, bool lent, sl__target target) {
+static inline __attribute__((always_inline)) void add(struct sl_emit *emit, struct sl_value value, bool lent,
+                                                      sl__target target) {
     struct sl__kept kept = sl__lent(value);
     if ((!lent && !sl__arena_copy(emit->arena, value, &kept)) || !sl__flow_add(&emit->made, kept, target)) {
         (void)sl_error_set(&emit->made.error, SL_E_OUT_OF_MEMORY, "no memory for a value of %zu bytes", value.size);
@@ -124,7 +125,7 @@ static void add(struct sl_emit *emit, struct sl_value value, bool lent, sl__targ
 
 /* What the stage was given, or a part of it, stays where it is. */
 static bool is_own(const struct sl_emit *emit, struct sl_value value) {
-    return sl__value_inside(value, emit->input->data, emit->input->size);
+    return sl__value_inside(value, emit->token->value.data, emit->token->value.size);
 }
 
 static bool is_value(struct sl_emit *emit, struct sl_value value) {
@@ -160,7 +161,8 @@ void sl_emit_end(struct sl_emit *emit) {
     emit->writing = false;
     struct sl_value value;
     if (sl_writer_end(&emit->writer, &value, &emit->made.error) == SL_OK) {
-        add(emit, value, emit->lends, SL__NOWHERE);
+        /* One of several that came of an item may have to wait for its turn. */
+        add(emit, value, emit->may_lend && emit->token == &emit->token->origin->first, SL__NOWHERE);
     }
 }
 
@@ -451,14 +453,14 @@ static __attribute__((noinline)) bool settle_native(struct sl__hand *hand, struc
     return carried;
 }
 
-static inline bool run_native(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
-                              sl__target *target) {
+static inline __attribute__((always_inline)) bool run_native(struct sl__hand *hand, struct sl__stage_run *stage,
+                                                             struct sl__token *token, sl__target *target) {
     const struct sl_stage *declared = &stage->node->stage;
     const struct sl_pipe_item item = sl__flow_item(stage, token);
     bool many = declared->cardinality == SL_CARDINALITY_MANY;
     struct sl__emissions *made = &stage->emit.made;
     lock(stage);
-    sl__emit_init(&stage->emit, &hand->arena, token, !many && !stage->shared && token == &token->origin->first);
+    sl__emit_init(&stage->emit, &hand->arena, token);
     uint64_t start_ns = begin_timing(stage);
     enum sl_code code = declared->call(declared->context, &item, &stage->emit, &hand->error);
     end_timing(stage, start_ns);

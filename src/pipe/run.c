@@ -341,6 +341,7 @@ static void init(struct sl_pipe_run *run) {
         stage->report = (struct sl_report)SL_REPORT_INIT;
         stage->emit.run = run;
         stage->emit.node = stage->node;
+        stage->emit.may_lend = !stage->shared && stage->node->stage.cardinality != SL_CARDINALITY_MANY;
         sl__emissions_init(&stage->emit.made);
         sl_writer_init(&stage->emit.writer, NULL);
         pthread_mutex_init(&stage->lock, NULL);

@@ -57,12 +57,12 @@ struct sl__hand {
 struct sl_emit {
     struct sl_pipe_run *run;
     const struct sl__node *node;
+    bool may_lend; /* who calls the stage carries on what it gave out before anybody calls it again */
+    bool writing;
     struct sl__arena *arena;
-    const struct sl__kept *input; /* what is given out of it is not copied */
+    const struct sl__token *token; /* what is given out of its value is not copied */
     struct sl__emissions made;
     struct sl_writer writer;
-    bool lends; /* what is written is carried on before anything else is */
-    bool writing;
 };
 
 enum sl__pipe_ending {
@@ -92,6 +92,8 @@ struct sl__stage_run {
 
     /* threaded only */
     struct sl__queue queue;
+    bool one_for_one;   /* Python: an outcome that is ok is what the item becomes */
+    size_t return_size; /* hosted: the dispatch gives an item that fails back when it is not larger */
     struct sl_control *control;
     struct sl_pool *pool;
     struct sl_session *session;      /* of its calls */
@@ -217,12 +219,9 @@ void sl__flow_fail(struct sl__hand *hand, struct sl__stage_run *stage, struct sl
 bool sl__flow_add(struct sl__emissions *made, struct sl__kept value, sl__target target);
 /* A destination that was named while the run was going: SL__NOWHERE when the stage may not send there. */
 sl__target sl__flow_destination(const struct sl_pipe *pipe, const struct sl__node *node, const char *name);
-/* `lends`: whoever called the stage carries on what it gave out before anybody calls it again. */
-static inline void sl__emit_init(struct sl_emit *emit, struct sl__arena *arena, const struct sl__token *token,
-                                 bool lends) {
+static inline void sl__emit_init(struct sl_emit *emit, struct sl__arena *arena, const struct sl__token *token) {
     emit->arena = arena;
-    emit->input = &token->value;
-    emit->lends = lends;
+    emit->token = token;
     emit->writing = false;
 }
 struct sl_pipe_item sl__flow_item(const struct sl__stage_run *stage, const struct sl__token *token);

@@ -102,12 +102,12 @@ static struct sl__token *take_in(struct sl__stage_run *stage, bool *ended) {
 }
 
 /*
- * Whether the dispatch has a copy of the item, and gives it back when the item fails. One that is too large fails at once, and may find no room there; and
- * an outcome that is fine says nothing of the item, which fails here when it is to be a list and is not.
+ * An item that is not larger the dispatch has a copy of, and gives it back when the item fails. One that is too large fails at once, and may find no room there;
+ * and an outcome that is fine says nothing of the item, which fails here when it is to be a list and is not. 0: none is given back.
  */
-static bool returns(const struct sl__stage_run *stage, size_t size) {
-    return stage->crew == NULL && stage->node->stage.cardinality != SL_CARDINALITY_MANY && size <= UINT32_MAX &&
-           size <= stage->options.max_in_flight_bytes;
+static size_t return_size(const struct sl__stage_run *stage) {
+    bool never = stage->crew != NULL || stage->node->stage.cardinality == SL_CARDINALITY_MANY;
+    return never ? 0 : (size_t)SL_MIN((uint64_t)UINT32_MAX, stage->options.max_in_flight_bytes);
 }
 
 /*
@@ -117,7 +117,7 @@ static bool returns(const struct sl__stage_run *stage, size_t size) {
 static bool hand_over(struct sl__stage_run *stage, struct sl__token *token) {
     struct sl_pipe_run *run = stage->run;
     SL_ASSERT(stage->hosted);
-    if (SL_UNLIKELY(!returns(stage, token->value.size))) {
+    if (SL_UNLIKELY(token->value.size > stage->return_size)) {
         return sl__hand_keep(&run->hand, token);
     }
     run->host_bytes += token->value.size;
@@ -221,7 +221,6 @@ static void give(struct sl__stage_run *stage, struct sl__token *token, const str
     } else if (cardinality == SL_CARDINALITY_FILTER && sl_value_type(outcome->value) == SL_TYPE_NIL) {
         sl__flow_end(&stage->hand, stage, token, SL_STATUS_SKIPPED);
     } else {
-        /* The result is lent while the outcome is. */
         sl__flow_emit_one(&stage->hand, stage, token, outcome->value, SL__NOWHERE);
     }
 }
@@ -250,6 +249,12 @@ static enum sl_code put(void *context, const struct sl_outcome *outcome, struct 
     }
     switch (outcome->status) {
     case SL_STATUS_OK:
+        if (SL_LIKELY(stage->one_for_one)) { /* the result is lent while the outcome is */
+            sl__flow_emit_one(&stage->hand, stage, token, outcome->value, SL__NOWHERE);
+            break;
+        }
+        give(stage, token, outcome);
+        break;
     case SL_STATUS_ROUTED:
         give(stage, token, outcome);
         break;
@@ -383,6 +388,8 @@ static void set_options(struct sl__stage_run *stage) {
         options.timeout_ms = 0; /* a thread cannot be killed */
     }
     stage->options = options;
+    stage->one_for_one = stage->crew == NULL && declared->cardinality == SL_CARDINALITY_ONE;
+    stage->return_size = return_size(stage);
 }
 
 enum sl_code sl__stage_prepare(struct sl__stage_run *stage, struct sl_error *error) {

@@ -269,63 +269,75 @@ enum sl_code sl_value_at(struct sl_value list, uint32_t index, struct sl_value *
     return take(&iter, out) ? SL_OK : SL_E_INVALID_DATA;
 }
 
-static __attribute__((noinline)) const uint8_t *after_deep(const uint8_t *at, const uint8_t *end) {
-    return sl__value_skip_deep(&at, end) ? at : NULL;
-}
-
-/* Where the whole value at `at` ends; NULL: not by `end`. As sl__value_skip(), but what is walked over stays in a register. */
-static inline const uint8_t *after_value(const uint8_t *at, const uint8_t *end) {
-    size_t left = (size_t)(end - at);
-    size_t size = SL_LIKELY(left > 0) ? sl__tail_size[*at] : SL__TAIL_LOOK;
-    return SL_LIKELY(size < left && size != SL__TAIL_LOOK) ? at + 1 + size : after_deep(at, end);
-}
-
-/* Whether the text at `at`, whose size stands behind its lead byte, is this key. */
-static __attribute__((noinline)) bool is_wide_key(const uint8_t *at, const uint8_t *after, const char *key) {
-    struct sl__token token;
-    return sl__token_read(&at, after, &token) && token.size == strlen(key) &&
-           memcmp(token.payload, key, token.size) == 0;
-}
-
-/* Whether what lies from `at` to `after`, one whole value, is this key. Most are short and differ in the first byte: nothing is called for them. */
-static inline bool is_key(const uint8_t *at, const uint8_t *after, const char *key) {
-    if (SL_UNLIKELY((*at & 0xe0) != 0xa0)) {
-        return *at >= 0xd9 && *at <= 0xdb && is_wide_key(at, after, key);
+/* sl_value_get() for every map. */
+static __attribute__((noinline)) enum sl_code get_any(struct sl_value map, const char *key, struct sl_value *out) {
+    struct sl_value found = {NULL, 0};
+    struct sl__token head;
+    const uint8_t *at;
+    enum sl_type type = first(map, &at, &head);
+    if (type != SL_TYPE_MAP) {
+        return type == SL_TYPE_NONE ? SL_E_INVALID_DATA : SL_E_TYPE;
     }
-    for (at++; at < after && *at == (uint8_t)*key && *key != '\0'; at++) {
-        key++;
-    }
-    return at == after && *key == '\0';
-}
-
-enum sl_code sl_value_get(struct sl_value map, const char *key, struct sl_value *out) {
-    const uint8_t *found = NULL, *found_end = NULL;
-    const uint8_t *at, *end = map.data + map.size;
-    uint32_t remaining;
-    if (SL_LIKELY(map.size > 0 && (*map.data & 0xf0) == 0x80)) { /* less than 16 entries */
-        remaining = *map.data & 0x0f;
-        at = map.data + 1;
-    } else {
-        struct sl__token head;
-        const uint8_t *after;
-        enum sl_type type = first(map, &after, &head);
-        if (type != SL_TYPE_MAP) {
-            return type == SL_TYPE_NONE ? SL_E_INVALID_DATA : SL_E_TYPE;
-        }
-        remaining = head.count;
-        at = after;
-    }
-    for (; remaining > 0; remaining--) {
-        const uint8_t *value_at = after_value(at, end);
-        const uint8_t *value_end = value_at != NULL ? after_value(value_at, end) : NULL;
-        if (SL_UNLIKELY(value_end == NULL)) {
+    const uint8_t *end = map.data + map.size;
+    size_t key_size = strlen(key);
+    for (uint32_t remaining = head.count; remaining > 0; remaining--) {
+        struct sl__token token = {.kind = SL__TOKEN_NIL};
+        const uint8_t *start = at;
+        if (!sl__value_skip(&at, end)) {
             return SL_E_INVALID_DATA;
         }
-        if (is_key(at, value_at, key)) {
-            found = value_at;
-            found_end = value_end;
+        bool matches = sl__token_read(&start, at, &token) && token.kind == SL__TOKEN_STR && token.size == key_size &&
+                       memcmp(token.payload, key, key_size) == 0;
+        start = at;
+        if (!sl__value_skip(&at, end)) {
+            return SL_E_INVALID_DATA;
         }
-        at = value_end;
+        if (matches) {
+            found = (struct sl_value){start, (size_t)(at - start)};
+        }
+    }
+    if (found.data == NULL) {
+        return SL_E_NOT_FOUND;
+    }
+    *out = found;
+    return SL_OK;
+}
+
+/*
+ * Most maps are small, with short texts as keys and numbers, flags and short texts as values: such a one is walked without a call. What turns out to be
+ * another one is walked again.
+ */
+enum sl_code sl_value_get(struct sl_value map, const char *key, struct sl_value *out) {
+    const uint8_t *at = map.data, *found = NULL, *found_end = NULL;
+    const uint8_t initial = (uint8_t)key[0];
+    if (SL_UNLIKELY(map.size == 0 || (*at & 0xf0) != 0x80 || initial == '\0')) {
+        return get_any(map, key, out);
+    }
+    const uint8_t *end = at + map.size;
+    for (unsigned remaining = *at++ & 0x0fu; remaining > 0; remaining--) {
+        if (SL_UNLIKELY(at >= end)) {
+            return get_any(map, key, out);
+        }
+        size_t key_size = *at - 0xa0u; /* else large */
+        if (SL_UNLIKELY(key_size > 0x1f || key_size + 1 >= (size_t)(end - at))) {
+            return get_any(map, key, out);
+        }
+        const uint8_t *value = at + 1 + key_size;
+        size_t size = sl__tail_size[*value];
+        if (SL_UNLIKELY(size == SL__TAIL_LOOK || size >= (size_t)(end - value))) {
+            return get_any(map, key, out);
+        }
+        if (at[1] == initial) {
+            size_t same = 0;
+            while (same < key_size && at[1 + same] == (uint8_t)key[same] && key[same] != '\0') {
+                same++;
+            }
+            if (same == key_size && key[same] == '\0') {
+                found = value;
+                found_end = value + 1 + size;
+            }
+        }
+        at = value + 1 + size;
     }
     if (found == NULL) {
         return SL_E_NOT_FOUND;

@@ -322,6 +322,90 @@ static void keys_are_found_however_they_are_written(void **state) {
                      SL_E_INVALID_DATA);
 }
 
+/* By walking: the last entry whose key is this text, all of the map being there. */
+static enum sl_code find_by_walking(struct sl_value map, const char *key, struct sl_value *out) {
+    struct sl_iter iter;
+    struct sl_value entry_key, entry, last = {NULL, 0};
+    enum sl_code code = sl_iter_init(&iter, map);
+    if (code != SL_OK) {
+        return code;
+    }
+    uint32_t left = iter.remaining;
+    while (left > 0 && sl_iter_next(&iter, &entry_key, &entry)) {
+        const char *text;
+        size_t size;
+        left--;
+        if (sl_value_str(entry_key, &text, &size) == SL_OK && size == strlen(key) && memcmp(text, key, size) == 0) {
+            last = entry;
+        }
+    }
+    if (left > 0) {
+        return SL_E_INVALID_DATA;
+    }
+    *out = last;
+    return last.data != NULL ? SL_OK : SL_E_NOT_FOUND;
+}
+
+/* Keys that begin alike, longer and shorter than a lead byte can say, and texts with a zero in them. */
+static void a_key_is_found_as_by_walking(void **state) {
+    static const char *const keys[] = {"",
+                                       "a",
+                                       "ab",
+                                       "abc",
+                                       "b",
+                                       "score",
+                                       "scores",
+                                       "a text of thirty-one characters",
+                                       "a text that is longer than that is"};
+    (void)state;
+    uint64_t seed = testing_seed();
+    struct sl_writer writer;
+    sl_writer_init(&writer, NULL);
+    for (int round = 0; round < 500; round++) {
+        uint32_t count = testing_below(&seed, 18);
+        sl_writer_reset(&writer);
+        sl_write_map(&writer, count);
+        for (uint32_t i = 0; i < count; i++) {
+            switch (testing_below(&seed, 8)) {
+            case 0:
+                testing_write_value(&writer, &seed, 0, TESTING_NO_EXT);
+                break;
+            case 1:
+                sl_write_strn(&writer, "a\0b", testing_below(&seed, 4));
+                break;
+            default:
+                sl_write_str(&writer, keys[testing_below(&seed, SL_COUNT_OF(keys))]);
+                break;
+            }
+            if (testing_below(&seed, 4) == 0) {
+                testing_write_value(&writer, &seed, 2, 0);
+            } else {
+                sl_write_uint(&writer, i);
+            }
+        }
+        struct sl_value whole;
+        assert_int_equal(sl_writer_end(&writer, &whole, NULL), SL_OK);
+        for (size_t size = 0; size <= whole.size; size++) {
+            /* Of its own size, so that a sanitizer sees what is read beyond. */
+            uint8_t *bytes = malloc(size + 1);
+            assert_non_null(bytes);
+            memcpy(bytes + 1, whole.data, size);
+            const struct sl_value map = {bytes + 1, size};
+            for (size_t k = 0; k < SL_COUNT_OF(keys); k++) {
+                struct sl_value found = {NULL, 0}, expected = {NULL, 0};
+                assert_int_equal(sl_value_get(map, keys[k], &found), find_by_walking(map, keys[k], &expected));
+                assert_ptr_equal(found.data, expected.data);
+                assert_int_equal(found.size, expected.size);
+            }
+            free(bytes);
+            if (size + 16 < whole.size) {
+                size += testing_below(&seed, 16);
+            }
+        }
+    }
+    sl_writer_finish(&writer);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types_have_names),
@@ -336,6 +420,7 @@ int main(void) {
         cmocka_unit_test(both_halves_of_the_token_reader_agree),
         cmocka_unit_test(skipping_agrees_with_reading),
         cmocka_unit_test(keys_are_found_however_they_are_written),
+        cmocka_unit_test(a_key_is_found_as_by_walking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
