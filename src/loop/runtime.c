@@ -56,6 +56,7 @@ enum sl_code sl_runtime_create(const struct sl_runtime_options *given, struct sl
     runtime->lane_max = options.lane_max;
     runtime->view_threads_max = options.view_threads_max;
     runtime->owner = sl__process_id();
+    atomic_init(&runtime->holders, 1);
     if (options.package_path != NULL) {
         runtime->package_path = strdup(options.package_path);
         if (runtime->package_path == NULL) {
@@ -121,10 +122,21 @@ void sl_runtime_destroy(struct sl_runtime *runtime) {
     sl__directory_destroy(&runtime->log, runtime->directory);
     pthread_mutex_destroy(&runtime->directory_lock);
     pthread_mutex_destroy(&runtime->lock);
-    sl__telemetry_finish(&runtime->telemetry);
+    sl__telemetry_close(&runtime->telemetry);
     sl__log_finish(&runtime->log);
     free(runtime->package_path);
-    free(runtime);
+    sl__runtime_let_go(runtime);
+}
+
+void sl__runtime_hold(struct sl_runtime *runtime) {
+    atomic_fetch_add_explicit(&runtime->holders, 1, memory_order_relaxed);
+}
+
+void sl__runtime_let_go(struct sl_runtime *runtime) {
+    if (atomic_fetch_sub_explicit(&runtime->holders, 1, memory_order_acq_rel) == 1) {
+        sl__telemetry_finish(&runtime->telemetry);
+        free(runtime);
+    }
 }
 
 enum sl_code sl_telemetry_attach(struct sl_runtime *runtime, const char *prefix, sl_event_fn *function, void *context,

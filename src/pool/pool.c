@@ -250,6 +250,7 @@ void sl__pool_free(struct sl_pool *pool) {
     pthread_mutex_destroy(&pool->lock);
     pthread_mutex_destroy(&pool->resize_lock);
     sl__places_free(pool);
+    sl__runtime_let_go(pool->runtime);
     free(pool->name);
     free(pool->cgroup);
     free(pool);
@@ -267,6 +268,7 @@ static enum sl_code allocate_pool(struct sl_runtime *runtime, const struct sl_po
     sl__tally_init(&pool->tally);
     pool->pulse.every_ms = options->heartbeat_ms;
     pool->pulse.timeout_ns = (uint64_t)options->heartbeat_timeout_ms * 1000000;
+    sl__runtime_hold(runtime);
     pool->runtime = runtime;
     pool->worker_min = options->worker_min;
     pool->worker_max = options->worker_max;

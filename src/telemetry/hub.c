@@ -38,7 +38,7 @@ struct sl__audience {
     struct sl__telemetry *hub;
     pid_t owner;          /* the process that made it */
     pthread_mutex_t lock; /* guards what follows */
-    pthread_cond_t quiet; /* some handler is not running any more */
+    pthread_cond_t quiet; /* some handler is not running any more, or none is */
     struct sl_telemetry_handler *handlers[SL_TELEMETRY_HANDLERS_MAX];
     uint32_t handler_count;
     uint64_t last_span;
@@ -63,17 +63,13 @@ bool sl__telemetry_init(struct sl__telemetry *hub) {
 }
 
 void sl__telemetry_finish(struct sl__telemetry *hub) {
-    struct sl__audience *audience = hub->audience;
-    if (audience == NULL) {
+    if (hub->audience == NULL) {
         return;
     }
-    SL_ASSERT(audience->callers == NULL);
-    for (uint32_t i = 0; i < audience->handler_count; i++) {
-        free(audience->handlers[i]);
-    }
-    pthread_cond_destroy(&audience->quiet);
-    pthread_mutex_destroy(&audience->lock);
-    free(audience);
+    sl__telemetry_close(hub);
+    pthread_cond_destroy(&hub->audience->quiet);
+    pthread_mutex_destroy(&hub->audience->lock);
+    free(hub->audience);
     hub->audience = NULL;
 }
 
@@ -137,6 +133,22 @@ static bool is_caller(const struct sl__audience *audience) {
         caller = caller->next;
     }
     return caller != NULL;
+}
+
+void sl__telemetry_close(struct sl__telemetry *hub) {
+    struct sl__audience *audience = hub->audience;
+    pthread_mutex_lock(&audience->lock);
+    SL_ASSERT(!is_caller(audience));
+    uint32_t count = audience->handler_count;
+    audience->handler_count = 0; /* for who begins to tell now */
+    say_what_is_wanted(audience);
+    while (audience->callers != NULL) {
+        pthread_cond_wait(&audience->quiet, &audience->lock);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        free(audience->handlers[i]);
+    }
+    pthread_mutex_unlock(&audience->lock);
 }
 
 void sl_telemetry_detach(struct sl_telemetry_handler *handler) {
@@ -208,6 +220,9 @@ static void leave(struct sl__audience *audience, const struct caller *self, stru
         at = &(*at)->next;
     }
     *at = self->next;
+    if (audience->callers == NULL) {
+        pthread_cond_broadcast(&audience->quiet);
+    }
     for (uint32_t i = 0; i < count; i++) {
         if (--chosen[i]->running > 0) {
             continue;

@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ITEMS 100
@@ -473,6 +474,46 @@ static void what_cannot_be_attached_is_refused_by_name(void **state) {
     sl_error_finish(&error);
 }
 
+/* What is under way of it then has ended, and there is nobody left to be told. */
+static void a_stream_may_outlive_its_pool_and_its_runtime(void **state) {
+    (void)state;
+    for (int listens = 0; listens < 2; listens++) {
+        struct ear ear;
+        struct numbers numbers = {.end = ITEMS};
+        struct sl_dispatch_options options = SL_DISPATCH_OPTIONS_INIT;
+        const struct sl_source source = {.next = next_number, .context = &numbers};
+        struct sl_stream *stream;
+        struct sl_outcome outcome;
+        struct sl_error error = SL_ERROR_INIT;
+        sl_writer_init(&numbers.writer, NULL);
+        options.function = "telemetry_functions:same";
+        options.batch_size = 10;
+        assert_int_equal(sl_runtime_create(NULL, &runtime, NULL), SL_OK);
+        make_pool(1, "telemetry_functions", SL_OK, NULL);
+        if (listens == 1) {
+            ear_open(&ear, runtime, "");
+        }
+        assert_int_equal(sl_stream_open(pool, &options, source, &stream, &error), SL_OK);
+        assert_int_equal(sl_stream_next(stream, &outcome, &error), SL_OK);
+        sl_pool_destroy(pool);
+        sl_runtime_destroy(runtime);
+        uint64_t seen = 1;
+        while (sl_stream_next(stream, &outcome, &error) == SL_OK) {
+            seen++;
+        }
+        assert_int_equal(error.code, SL_E_CLOSED);
+        assert_int_equal(seen, numbers.next);
+        sl_stream_close(stream);
+        sl_error_finish(&error);
+        sl_writer_finish(&numbers.writer);
+        if (listens == 1) {
+            assert_true(ear_count(&ear, "slither.dispatch.batch.start") > 0);
+            assert_int_equal(ear_count(&ear, "slither.pool.stopped"), 1);
+            free(ear.heard);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest shared[] = {
         cmocka_unit_test(batches_add_up_to_the_report),
@@ -489,6 +530,7 @@ int main(void) {
         cmocka_unit_test(a_circuit_is_told_when_it_opens_and_closes),
         cmocka_unit_test(batches_of_an_executor_are_told_when_it_names_a_runtime),
         cmocka_unit_test(writes_and_reloads_of_a_store_are_told),
+        cmocka_unit_test(a_stream_may_outlive_its_pool_and_its_runtime),
     };
     int failed = cmocka_run_group_tests(shared, set_up, tear_down);
     return failed + cmocka_run_group_tests(alone, NULL, NULL);

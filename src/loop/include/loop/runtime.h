@@ -39,6 +39,7 @@ struct sl_runtime {
     uint32_t lane_max;
     uint32_t view_threads_max;
     pid_t owner; /* the process that made it */
+    _Atomic uint32_t holders; /* of the memory: who has not destroyed it yet, and pools */
 
     pthread_mutex_t lock; /* guards what follows */
     uint32_t lane_count;
@@ -52,6 +53,13 @@ struct sl_runtime {
 
 /* Whether this process is a forked child of the one that made the runtime: nothing of it works there. A system call. */
 bool sl__runtime_foreign(const struct sl_runtime *runtime);
+
+/*
+ * A pool outlives its destruction, and that of its runtime, as long as a run is still in it: such a run may ask whether somebody wants to hear of events. So the
+ * memory stays until it is let go of as often as it was held. Nothing but `telemetry`, which is closed, is there after the destruction. Any thread.
+ */
+void sl__runtime_hold(struct sl_runtime *runtime);
+void sl__runtime_let_go(struct sl_runtime *runtime);
 
 /* Takes `lane_count` lanes out of the runtime's bound, given back by sl__runtime_part. limit_exceeded when they do not fit. Any thread. */
 enum sl_code sl__runtime_join(struct sl_runtime *runtime, struct sl__tenant *tenant, uint32_t lane_count,

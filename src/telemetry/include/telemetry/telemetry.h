@@ -38,7 +38,9 @@ extern const struct sl__telemetry sl__telemetry_none;
 
 /* False: no memory. A zeroed one may be finished. */
 bool sl__telemetry_init(struct sl__telemetry *hub) __attribute__((warn_unused_result));
-/* Nothing is told any more, and nothing is being told. Frees the handlers that are left. */
+/* Nobody hears anything any more: waits for what is being told, and frees the handlers that are left. Not from a handler. */
+void sl__telemetry_close(struct sl__telemetry *hub);
+/* Closes it. Nothing is told any more, not even to nobody. */
 void sl__telemetry_finish(struct sl__telemetry *hub);
 enum sl_code sl__telemetry_attach(struct sl__telemetry *hub, const char *prefix, sl_event_fn *function, void *context,
                                   struct sl_telemetry_handler **handler, struct sl_error *error) SL_MUST_CHECK;
