@@ -38,7 +38,7 @@ struct sl_runtime {
     char *package_path; /* the option, or NULL */
     uint32_t lane_max;
     uint32_t view_threads_max;
-    pid_t owner; /* the process that made it */
+    pid_t owner;              /* the process that made it */
     _Atomic uint32_t holders; /* of the memory: who has not destroyed it yet, and pools */
 
     pthread_mutex_t lock; /* guards what follows */
