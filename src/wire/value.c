@@ -308,7 +308,7 @@ static __attribute__((noinline)) enum sl_code get_any(struct sl_value map, const
  * another one is walked again.
  */
 enum sl_code sl_value_get(struct sl_value map, const char *key, struct sl_value *out) {
-    const uint8_t *at = map.data, *found = NULL, *found_end = NULL;
+    const uint8_t *at = map.data, *found = NULL;
     const uint8_t initial = (uint8_t)key[0];
     if (SL_UNLIKELY(map.size == 0 || (*at & 0xf0) != 0x80 || initial == '\0')) {
         return get_any(map, key, out);
@@ -328,13 +328,12 @@ enum sl_code sl_value_get(struct sl_value map, const char *key, struct sl_value 
             return get_any(map, key, out);
         }
         if (at[1] == initial) {
-            size_t same = 0;
+            size_t same = 1;
             while (same < key_size && at[1 + same] == (uint8_t)key[same] && key[same] != '\0') {
                 same++;
             }
             if (same == key_size && key[same] == '\0') {
                 found = value;
-                found_end = value + 1 + size;
             }
         }
         at = value + 1 + size;
@@ -342,6 +341,6 @@ enum sl_code sl_value_get(struct sl_value map, const char *key, struct sl_value 
     if (found == NULL) {
         return SL_E_NOT_FOUND;
     }
-    *out = (struct sl_value){found, (size_t)(found_end - found)};
+    *out = (struct sl_value){found, 1u + sl__tail_size[*found]};
     return SL_OK;
 }
