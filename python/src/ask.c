@@ -36,7 +36,7 @@
 
 #define NAP_NS 1000000
 #define NS_PER_MS 1000000u
-#define LOOK_NS (120u * NS_PER_MS) /* at most for one answer; a busy machine may need it */
+#define LOOK_NS (120u * NS_PER_MS) /* at most for one answer; a busy machine may need it, or more */
 #define NATIVE_NS (8u * NS_PER_MS) /* processor time without a bytecode */
 #define ASLEEP_LOOKS 15            /* in a row, one each nap */
 #define BOX_FD_MIN 200             /* out of the way of those who close or count on small descriptors */
@@ -189,7 +189,7 @@ static char main_state(void) {
     return sl__proc_state_at(path);
 }
 
-static enum sl_activity find_activity(uint64_t *stuck_ms) {
+static enum sl_activity find_activity(uint64_t look_ns, uint64_t *stuck_ms) {
     struct sl__life *life = sl__life();
     *stuck_ms = 0;
     if (atomic_load(&life->idle) != 0) {
@@ -197,7 +197,7 @@ static enum sl_activity find_activity(uint64_t *stuck_ms) {
     }
     put_pending();
     bool put = atomic_load(&self.pending) != 0;
-    uint64_t cpu_ns = main_cpu_ns(), until_ns = sl__clock_now_ns() + LOOK_NS;
+    uint64_t cpu_ns = main_cpu_ns(), until_ns = sl__clock_now_ns() + look_ns;
     enum sl_activity activity = SL_ACTIVITY_UNKNOWN;
     bool nudged = false;
     for (int asleep = 0; activity == SL_ACTIVITY_UNKNOWN;) {
@@ -239,7 +239,9 @@ static bool no_room(struct sl_writer *writer, size_t needed) {
 void sl__ask_answer(uint64_t number, uint64_t stack_ms) {
     uint8_t memory[256];
     uint64_t stuck_ms;
-    enum sl_activity activity = find_activity(&stuck_ms);
+    /* Who is asked for a stack is about to die of a timeout: nothing else waits for the answer, and half of its time is for this. */
+    uint64_t look_ns = stack_ms / 2 * NS_PER_MS;
+    enum sl_activity activity = find_activity(look_ns > LOOK_NS ? look_ns : LOOK_NS, &stuck_ms);
     bool stack = stack_ms > 0 && write_stack(stack_ms);
     struct sl_writer writer;
     struct sl_value message;
