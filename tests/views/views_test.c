@@ -291,8 +291,8 @@ static void a_worker_that_dies_in_a_call_leaves_nothing(void **state) {
             assert_int_equal(run_call(first, "view_functions:call", "gated", 1, text, sizeof text),
                              SL_E_WORKER_CRASHED);
             assert_int_equal(pthread_join(killer, NULL), 0);
-        } else { /* by the library, while the view runs */
-            batch_timeout_ms = 300;
+        } else {                     /* by the library, while the view runs */
+            batch_timeout_ms = 2000; /* it is in the view by then */
             assert_int_equal(run_call(first, "view_functions:call", "gated", 1, text, sizeof text),
                              SL_E_WORKER_TIMEOUT);
             batch_timeout_ms = 30000;
