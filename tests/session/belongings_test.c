@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Views and watches of a session, what its code tells about its progress, and its context. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "calls.h"
@@ -181,9 +183,11 @@ static void count_change(void *context, const struct sl_change *change) {
     (*(_Atomic int *)context)++;
 }
 
-static void short_lease(struct sl_session_options *options) {
-    options->owner = SL_OWNER_LEASE;
-    options->lease_ms = 300;
+static pid_t owner_pid;
+
+static void of_a_process(struct sl_session_options *options) {
+    options->owner = SL_OWNER_PROCESS;
+    options->owner_pid = owner_pid;
 }
 
 static void a_watch_ends_with_its_session(void **state) {
@@ -196,10 +200,17 @@ static void a_watch_ends_with_its_session(void **state) {
     struct sl_table *table = NULL;
     _Atomic int changes = 0;
     pthread_t thread;
+    owner_pid = fork();
+    if (owner_pid == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    assert_true(owner_pid > 0);
     host_open(&host, 1, NULL);
     assert_int_equal(sl_store_create(host.runtime, &store_options, &store, &error), SL_OK);
     assert_int_equal(sl_table_open(store, "t", &table_options, &table, &error), SL_OK);
-    struct sl_session *session = session_open(&host, short_lease);
+    struct sl_session *session = session_open(&host, of_a_process);
     struct watching waits = {0};
     struct sl_watch *called = NULL, *early = NULL;
     struct sl_watch_options options = SL_WATCH_OPTIONS_INIT;
@@ -217,6 +228,7 @@ static void a_watch_ends_with_its_session(void **state) {
     struct sl_change change = SL_CHANGE_INIT;
     assert_int_equal(sl_watch_next(waits.watch, 5000, &change, &error), SL_OK);
     assert_int_equal(pthread_create(&thread, NULL, watch_next, &waits), 0);
+    assert_int_equal(kill(owner_pid, SIGKILL), 0);
     while (info_of(session).state == SL_SESSION_OPEN) {
         usleep(1000);
     }
@@ -228,6 +240,7 @@ static void a_watch_ends_with_its_session(void **state) {
     assert_int_equal(sl_session_watch(session, store, &options, &early, &error), SL_E_SESSION_LOST);
     sl_session_close(session);
     assert_int_equal(changes, before);
+    assert_int_equal(waitpid(owner_pid, NULL, 0), owner_pid);
     sl_store_destroy(store);
     sl_error_finish(&error);
     host_close(&host);

@@ -8,7 +8,9 @@
 
 #include "calls.h"
 
-#define END_MS 1500 /* 100 ms are promised; a loaded machine gets more, a machine that forgets it none */
+#define END_MS \
+    20000 /* 100 ms are promised, which is latency_test.c's matter: here a stalled machine has time, and an end that never comes is found */
+#define TRIES_MAX 50 /* of what a stalled machine spoils */
 
 struct fixture {
     struct host host;
@@ -160,32 +162,70 @@ static void a_thread_may_outlive_the_runtime(void **state) {
     sl_error_finish(&error);
 }
 
+/* A session with state, of those whose time may be up before it has got any. */
+static struct sl_session *open_short(struct fixture *fixture, void (*change)(struct sl_session_options *options)) {
+    for (int i = 0; i < TRIES_MAX; i++) {
+        struct sl_error error = SL_ERROR_INIT;
+        struct sl_session *session = session_open(&fixture->host, change);
+        const struct call hook = {
+            .host = &fixture->host, .session = session, .function = "tell_when_closed", .text = fixture->path};
+        enum sl_code code = call_in(&hook, NULL, &error);
+        sl_error_finish(&error);
+        if (code == SL_OK) {
+            return session;
+        }
+        assert_int_equal(code, SL_E_SESSION_LOST);
+        sl_session_close(session);
+    }
+    fail_msg("the time of %d sessions was up before they had any state", TRIES_MAX);
+    return NULL;
+}
+
+/* Those before it that were late tell their end as well. */
+static void await_end(struct fixture *fixture, struct sl_session *session) {
+    int64_t id;
+    do {
+        id = read_number(fixture->fifo, END_MS);
+        assert_true(id > 0);
+    } while (id != (int64_t)sl_session_id(session));
+}
+
 static void leases(struct sl_session_options *options) {
     options->owner = SL_OWNER_LEASE;
     options->lease_ms = 150;
 }
 
+/* False: this thread did not run for so long that it says nothing about leases. `last_ms` is before the last time that it was renewed. */
+static bool renew_for_a_while(struct sl_session *session, uint64_t *last_ms) {
+    struct sl_error error = SL_ERROR_INIT;
+    uint64_t until = now_ms() + 600, now = now_ms();
+    enum sl_code code = sl_session_renew(session, &error);
+    while (code == SL_OK && now < until) {
+        *last_ms = now;
+        usleep(20000);
+        now = now_ms();
+        code = sl_session_renew(session, &error);
+        assert_true(code == SL_OK || now_ms() - *last_ms >= 149);
+    }
+    sl_error_finish(&error);
+    return code == SL_OK;
+}
+
 static void a_lease_runs_out_unless_it_is_renewed(void **state) {
     (void)state;
     struct fixture fixture;
-    struct sl_error error = SL_ERROR_INIT;
     setup(&fixture);
-    struct sl_session *session = session_open(&fixture.host, leases);
-    uint64_t until = now_ms() + 600, last = now_ms();
-    give_state(&fixture, session);
-    bool late = false; /* a machine that does not let this thread run for so long says nothing about leases */
-    while (now_ms() < until && !late) {
-        usleep(20000);
-        late = now_ms() - last > 100;
-        last = now_ms();
-        assert_true(sl_session_renew(session, &error) == SL_OK || late);
+    struct sl_session *session = open_short(&fixture, leases);
+    uint64_t last = 0;
+    for (int i = 0; !renew_for_a_while(session, &last); i++) {
+        assert_true(i < TRIES_MAX);
+        sl_session_close(session);
+        session = open_short(&fixture, leases);
     }
-    assert_true(late || info_of(session).state == SL_SESSION_OPEN);
-    assert_int_equal(read_number(fixture.fifo, 150 + END_MS), sl_session_id(session));
-    assert_true(late || now_ms() - last >= 140);
-    assert_ended(&fixture, session, "its lease of 150 ms ran out 0.");
+    await_end(&fixture, session);
+    assert_true(now_ms() - last >= 149);
+    assert_ended(&fixture, session, "its lease of 150 ms ran out ");
     sl_session_close(session);
-    sl_error_finish(&error);
     teardown(&fixture);
 }
 
@@ -202,24 +242,28 @@ static void time_ends_sessions(void **state) {
     struct fixture fixture;
     setup(&fixture);
     uint64_t before = now_ms();
-    struct sl_session *session = session_open(&fixture.host, lives_shortly);
-    give_state(&fixture, session);
-    assert_int_equal(read_number(fixture.fifo, 200 + END_MS), sl_session_id(session));
+    struct sl_session *session = open_short(&fixture, lives_shortly);
+    await_end(&fixture, session);
     assert_true(now_ms() - before >= 200);
-    assert_ended(&fixture, session, "its time to live of 200 ms was over 0.");
+    assert_ended(&fixture, session, "its time to live of 200 ms was over ");
     sl_session_close(session);
 
-    session = session_open(&fixture.host, idles_shortly);
-    give_state(&fixture, session);
+    before = now_ms();
+    session = open_short(&fixture, idles_shortly);
     /* A call that lasts longer is no idleness. */
-    const struct call slow = {.host = &fixture.host, .session = session, .function = "wait", .number = 1};
-    before = now_ms();
-    (void)call_in(&slow, NULL, NULL);
-    assert_true(now_ms() - before >= 1000);
-    before = now_ms();
-    assert_int_equal(read_number(fixture.fifo, 200 + END_MS), sl_session_id(session));
-    assert_true(now_ms() - before >= 150);
-    assert_ended(&fixture, session, "it was idle for 200 ms, and ended 0.");
+    struct call slow = {.host = &fixture.host, .session = session, .function = "wait", .number = 1};
+    struct sl_error error = SL_ERROR_INIT;
+    for (int i = 0; call_in(&slow, NULL, &error) != SL_OK; i++) { /* it may have been idle for so long before */
+        assert_int_equal(error.code, SL_E_SESSION_LOST);
+        assert_true(i < TRIES_MAX && now_ms() - before >= 199);
+        sl_session_close(session);
+        before = now_ms();
+        slow.session = session = open_short(&fixture, idles_shortly);
+        sl_error_finish(&error);
+    }
+    await_end(&fixture, session);
+    assert_true(now_ms() - before >= 1000 + 199);
+    assert_ended(&fixture, session, "it was idle for 200 ms, and ended ");
     sl_session_close(session);
     teardown(&fixture);
 }

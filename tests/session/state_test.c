@@ -22,10 +22,8 @@ static void state_lives_between_calls_and_ends_with_the_session(void **state) {
     int64_t id = 0;
     (void)call_in(&hook, &id, NULL);
     assert_int_equal(id, sl_session_id(session));
-    uint64_t before = now_ms();
     sl_session_close(session);
-    assert_int_equal(read_number(fifo, 5000), id);
-    assert_true(now_ms() - before < 1000);
+    assert_int_equal(read_number(fifo, 5000), id); /* how soon is latency_test.c's matter */
     assert_int_equal(host_stats(&host).session_count, 0);
     assert_int_equal(host_stats(&host).session_end_count, 1);
     close_fifo(fifo, path);
