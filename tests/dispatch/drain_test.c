@@ -241,7 +241,7 @@ static void act(struct inside *inside) {
         } else {
             inside->drained = sl_pool_drain(inside->host->pool, inside->timeout_ms, NULL);
         }
-        assert_true(now_ms() - begin < 1000);
+        assert_true(now_ms() - begin < 20000); /* what would be waited for lasts a minute, or for ever */
     }
 }
 
