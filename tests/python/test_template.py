@@ -17,7 +17,7 @@ from slither import _fork
 
 PACKAGE = os.path.dirname(os.path.dirname(slither.__file__))
 PATIENCE_S = 20
-PROMISED_S = 1.0  # from the end of the host to that of the last process
+PROMISED_S = 10  # from the end of the host to that of the last process; a second, where processors are to be had
 PROTOCOL = 6
 
 # The life-cycle socket has to be descriptor 3, whatever number it has here.
