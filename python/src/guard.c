@@ -15,11 +15,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +30,8 @@
 #define END_MS 5000      /* for killing all; a process that the kernel holds is left to it */
 #define END_ROUND_MS 5   /* pause between two rounds of that, unless a child ends sooner */
 #define ADOPTED_MAX 1024 /* children that are killed in one round */
+#define HOLD_MS 200      /* for the other threads to stand still; one may never do so, as it blocks all signals */
+#define HOLD_SIGNAL SIGRTMAX
 
 /* As they were before the guard, for the children. */
 static sigset_t mask_before;
@@ -117,6 +121,41 @@ void sl__guard_reap(struct sl__guard *guard, sl__guard_ended_fn *ended, void *co
 
 /* ---- the end of all -------------------------------------------------------------------------------------------- */
 
+/* From here on no memory is asked for, and no lock: a thread that stands still may have it. */
+
+/* The numbers among the names in a directory. */
+struct numbers {
+    int fd;
+    ssize_t size, at;
+    _Alignas(struct dirent64) char names[4096];
+};
+
+static bool numbers_open(struct numbers *numbers, const char *path) {
+    numbers->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    numbers->size = numbers->at = 0;
+    return numbers->fd >= 0;
+}
+
+/* 0: no more; and it is closed. */
+static long numbers_next(struct numbers *numbers) {
+    for (;;) {
+        if (numbers->at == numbers->size) {
+            numbers->size = getdents64(numbers->fd, numbers->names, sizeof numbers->names);
+            numbers->at = 0;
+            if (numbers->size <= 0) {
+                (void)close(numbers->fd);
+                return 0;
+            }
+        }
+        const struct dirent64 *entry = (const struct dirent64 *)(const void *)(numbers->names + numbers->at);
+        numbers->at += entry->d_reclen;
+        long number = atol(entry->d_name);
+        if (number > 0) {
+            return number;
+        }
+    }
+}
+
 /* The parent of a process as /proc says it; 0 when it cannot be told. */
 static pid_t parent_of(pid_t pid) {
     char path[48], text[512];
@@ -147,9 +186,9 @@ static void kill_one(pid_t pid) {
 }
 
 /* The children that a thread has made or adopted. False: the kernel does not keep such a list. */
-static bool kill_children_of(const char *thread) {
-    char path[64 + 256], text[ADOPTED_MAX * 8];
-    snprintf(path, sizeof path, "/proc/self/task/%s/children", thread);
+static bool kill_children_of(long thread) {
+    char path[64], text[ADOPTED_MAX * 8];
+    snprintf(path, sizeof path, "/proc/self/task/%ld/children", thread);
     int list = open(path, O_RDONLY | O_CLOEXEC);
     if (list < 0) {
         return errno != ENOENT || access("/proc/thread-self/children", F_OK) == 0;
@@ -174,36 +213,57 @@ static bool kill_children_of(const char *thread) {
 /* A child cannot go away between being seen and being killed: nobody but us reaps it. (An import that is interrupted may; it is over with it.) */
 static void kill_children(pid_t self) {
     bool listed = false;
-    DIR *threads = opendir("/proc/self/task");
-    if (threads != NULL) {
+    struct numbers threads, all;
+    if (numbers_open(&threads, "/proc/self/task")) {
         listed = true;
-        for (const struct dirent *entry; (entry = readdir(threads)) != NULL;) {
-            if (entry->d_name[0] != '.') {
-                listed = kill_children_of(entry->d_name) && listed;
-            }
+        for (long thread; (thread = numbers_next(&threads)) != 0;) {
+            listed = kill_children_of(thread) && listed;
         }
-        (void)closedir(threads);
     }
-    if (listed) {
+    if (listed || !numbers_open(&all, "/proc")) {
         return;
     }
     /* A kernel without that list. */
-    DIR *all = opendir("/proc");
-    if (all == NULL) {
-        return;
-    }
-    for (const struct dirent *entry; (entry = readdir(all)) != NULL;) {
-        pid_t pid = (pid_t)atol(entry->d_name);
-        if (pid > 0 && parent_of(pid) == self) {
-            kill_one(pid);
+    for (long pid; (pid = numbers_next(&all)) != 0;) {
+        if (parent_of((pid_t)pid) == self) {
+            kill_one((pid_t)pid);
         }
     }
-    (void)closedir(all);
+}
+
+static _Atomic unsigned held_count; /* by nature once a process, which is about to end */
+
+static void stand_still(int signal_number) {
+    (void)signal_number;
+    atomic_fetch_add(&held_count, 1);
+    for (;;) {
+        (void)pause(); /* all signals are blocked: until the process ends */
+    }
+}
+
+/* Has all other threads stand still, and says whether they do: the next child of one that does not could come when nobody looks any more. */
+static bool hold_others(void) {
+    unsigned count = 0;
+    long self = syscall(SYS_gettid);
+    struct sigaction action = {.sa_handler = stand_still};
+    struct numbers threads;
+    if (!numbers_open(&threads, "/proc/self/task")) {
+        return false;
+    }
+    sigfillset(&action.sa_mask);
+    (void)sigaction(HOLD_SIGNAL, &action, NULL);
+    for (long thread; (thread = numbers_next(&threads)) != 0;) {
+        if (thread != self) {
+            count++;
+            (void)syscall(SYS_tgkill, getpid(), thread, HOLD_SIGNAL);
+        }
+    }
+    return atomic_load(&held_count) >= count;
 }
 
 /*
  * Those that a dying process leaves behind become our children, and are seen in the next round; so the rounds end when there is no child
- * left. The workers go first: they are known, and what may be stopped or stuck in C does not matter to SIGKILL.
+ * left, and nobody who could make one. The workers go first: they are known, and what may be stopped or stuck in C does not matter to SIGKILL.
  */
 void sl__guard_end(const struct sl__guard *guard) {
     pid_t self = getpid();
@@ -211,8 +271,10 @@ void sl__guard_end(const struct sl__guard *guard) {
         (void)kill(-guard->pids[i], SIGKILL);
         (void)kill(guard->pids[i], SIGKILL);
     }
-    uint64_t deadline_ns = sl__clock_deadline_ms(END_MS);
+    uint64_t deadline_ns = sl__clock_deadline_ms(END_MS), hold_deadline_ns = sl__clock_deadline_ms(HOLD_MS);
+    bool alone;
     do {
+        alone = hold_others() || sl__clock_passed(hold_deadline_ns);
         kill_children(self);
         struct pollfd ends = {.fd = guard != NULL ? guard->signals : -1, .events = POLLIN};
         struct signalfd_siginfo seen;
@@ -224,7 +286,7 @@ void sl__guard_end(const struct sl__guard *guard) {
         do {
             reaped = waitpid(-1, NULL, WNOHANG);
         } while (reaped > 0);
-        if (reaped < 0 && errno == ECHILD) {
+        if (alone && reaped < 0 && errno == ECHILD) {
             break;
         }
     } while (!sl__clock_passed(deadline_ns));

@@ -2,7 +2,8 @@
 /*
  * A host that is going to be killed: starts workers, sets them to work, and says the pids of all that must go with it: "family COUNT PID...".
  * The argument says how its workers are started: "fork", "exec", "unfit" (the imports make the template so), "bare" (nothing is imported), or
- * "import": there are none yet, and the template is in the middle of an import that has left processes behind.
+ * "import": there are none yet, and the template is in the middle of an import that has left processes behind; "fertile": of one that makes one after
+ * the other.
  */
 #include "call.h"
 
@@ -59,6 +60,7 @@ int main(int argc, char **argv) {
     static const char *const usual[] = {"pool_template", "pool_functions", NULL};
     static const char *const unfit[] = {"pool_template", "pool_functions", "pool_import_thread", NULL};
     static const char *const endless[] = {"pool_import_family", NULL};
+    static const char *const fertile[] = {"pool_import_fertile", NULL};
     struct sl_runtime *runtime = NULL;
     struct sl_pool *pool = NULL;
     struct sl_error error = SL_ERROR_INIT;
@@ -70,10 +72,11 @@ int main(int argc, char **argv) {
     options.python = getenv("SLITHER_TEST_PYTHON");
     options.python_path = modules;
     options.environment = environment;
-    options.preload = strcmp(how, "unfit") == 0    ? unfit
-                      : strcmp(how, "import") == 0 ? endless
-                      : strcmp(how, "bare") == 0   ? NULL
-                                                   : usual;
+    options.preload = strcmp(how, "unfit") == 0     ? unfit
+                      : strcmp(how, "import") == 0  ? endless
+                      : strcmp(how, "fertile") == 0 ? fertile
+                      : strcmp(how, "bare") == 0    ? NULL
+                                                    : usual;
     options.template_use = strcmp(how, "exec") == 0 ? SL_TEMPLATE_OFF : SL_TEMPLATE_AUTO;
     if (sl_runtime_create(&runtime_options, &runtime, &error) != SL_OK ||
         sl_pool_create(runtime, &options, &pool, &error) != SL_OK) {

@@ -102,6 +102,19 @@ static void a_template_that_imports(void **unused) {
     expect_end("import");
 }
 
+/* In the moment between the last look for children and the template's own end it could make one more. */
+static void a_template_that_makes_more(void **unused) {
+    (void)unused;
+    char mark[48];
+    snprintf(mark, sizeof mark, "orphan-test-%ld", (long)getpid());
+    assert_int_equal(setenv("SLITHER_TEST_ORPHANS", mark, 1), 0);
+    for (int i = 0; i < 8; i++) {
+        (void)kill_host("fertile", false);
+        assert_int_equal(sl__process_kill_marked(mark), 0);
+    }
+    assert_int_equal(unsetenv("SLITHER_TEST_ORPHANS"), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(workers_that_are_forked),
@@ -109,6 +122,7 @@ int main(void) {
         cmocka_unit_test(workers_of_a_template_that_must_not_be_forked),
         cmocka_unit_test(workers_that_have_imported_nothing),
         cmocka_unit_test(a_template_that_imports),
+        cmocka_unit_test(a_template_that_makes_more),
     };
     return cmocka_run_group_tests_name("orphans", tests, NULL, NULL);
 }
