@@ -237,8 +237,11 @@ void events_close(void) {
         sl_error_finish(&error);
         uint64_t missing = events.dropped + events.unwritten;
         if (events.error.code == SL_E_CANCELLED) {
-            console_message(CONSOLE_ERROR, "the events were not written to the end: %s did not take them within %g s",
-                            events.output.name, EVENTS_CLOSE_MS / 1000.0);
+            console_message(
+                CONSOLE_ERROR,
+                "the events were not written to the end: %s did not take them within %g s; have something read it "
+                "while the command runs, or name a regular file",
+                events.output.name, EVENTS_CLOSE_MS / 1000.0);
         } else if (events.error.code != SL_OK) {
             console_message(CONSOLE_ERROR, "the events were not written to the end: %s", events.error.message);
         } else if (missing > 0) {

@@ -237,7 +237,7 @@ void sl__guard_reap(struct sl__guard *guard, sl__guard_ended_fn *ended, void *co
 /* In a forked child: it guards nobody, and its signals are as they were before sl__guard_init. */
 void sl__guard_leave(struct sl__guard *guard);
 /*
- * Kills all that descends from this process, and ends it. Takes at most a few seconds, usually a millisecond. `guard` may be NULL, before
+ * Kills all that descends from this process, and ends it. Takes at most a few seconds, usually some milliseconds. `guard` may be NULL, before
  * sl__guard_init; any thread.
  */
 void sl__guard_end(const struct sl__guard *guard) __attribute__((noreturn));

@@ -249,14 +249,13 @@ static enum sl_code put(void *context, const struct sl_outcome *outcome, struct 
     }
     switch (outcome->status) {
     case SL_STATUS_OK:
-        if (SL_LIKELY(stage->one_for_one)) { /* the result is lent while the outcome is */
-            sl__flow_emit_one(&stage->hand, stage, token, outcome->value, SL__NOWHERE);
-            break;
-        }
-        give(stage, token, outcome);
-        break;
     case SL_STATUS_ROUTED:
-        give(stage, token, outcome);
+        if (SL_LIKELY(stage->one_for_one && outcome->status == SL_STATUS_OK)) {
+            /* The result is lent while the outcome is. */
+            sl__flow_emit_one(&stage->hand, stage, token, outcome->value, SL__NOWHERE);
+        } else {
+            give(stage, token, outcome);
+        }
         break;
     case SL_STATUS_FAILED:
         fail(stage, token, outcome->error);
