@@ -6,6 +6,9 @@
  * can get, it keeps the next batches in the ring of each, so that a worker never waits for this thread. While other
  * runs wait for a lane it lets its seats run dry and gives them back after a few batches.
  *
+ * Short batches are different when the processors are taken. The worker that is woken for one then gets this thread's own, finishes, and sleeps again,
+ * while the others run out of batches, because nobody sends any. So they go where some run already, as long as their turn comes soon.
+ *
  * A worker that is being replaced, or of which there are too many, asks for its lease: its seat takes no further batch and is given back when it
  * has run dry. Keys are spread over the workers that there could be when the run began, whatever becomes of the pool later; what
  * is meant for a worker that a smaller pool does not have goes to another, once nothing of its key flies elsewhere.
@@ -27,6 +30,7 @@
 #define DEPTH_SHORT 4   /* batches in one lane when they are short, */
 #define DEPTH_LONG 2    /* and when they are not: one runs, one is ready */
 #define SHORT_BATCH_NS 500000
+#define SOON_NS 250000       /* behind others, a batch whose turn comes within about this time needs no worker more */
 #define ASK_AGAIN_NS 5000000 /* how soon a run that has lanes asks for one more */
 
 static uint32_t depth(const struct sl__run *run) {
@@ -194,8 +198,16 @@ static struct sl__seat *lease_another(struct sl__run *run, uint32_t worker, uint
     return seat;
 }
 
+/* Whether the turn of one batch more comes soon, behind those that fly there. */
+static bool is_soon(const struct sl__run *run, const struct sl__seat *seat, uint64_t now) {
+    return seat->count > 0 && run->batch_ns > 0 && seat->count * run->batch_ns < SOON_NS &&
+           now < seat->began_ns + SOON_NS;
+}
+
 struct sl__seat *sl__run_choose_seat(struct sl__run *run, uint32_t worker, uint64_t now) {
-    struct sl__seat *best = NULL;
+    struct sl__seat *best = NULL, *fewest = NULL,
+                    *most = NULL; /* of those where it is soon: with the fewest, and most batches */
+    uint32_t running = 0;
     bool holds_worker = false;
     uint32_t bound = depth(run);
     if (in_session(run) && !follow_session(run, &worker)) {
@@ -208,6 +220,7 @@ struct sl__seat *sl__run_choose_seat(struct sl__run *run, uint32_t worker, uint6
             continue;
         }
         holds_worker = true;
+        running += seat->count > 0;
         if (seat->condemned || seat == run->open_seat || seat->count >= bound || retires(seat) || yields(run, seat) ||
             atomic_load_explicit(&seat->lease->lost, memory_order_acquire) != 0) {
             continue;
@@ -215,6 +228,13 @@ struct sl__seat *sl__run_choose_seat(struct sl__run *run, uint32_t worker, uint6
         if (best == NULL || seat->count < best->count) {
             best = seat;
         }
+        if (is_soon(run, seat, now)) {
+            fewest = fewest == NULL || seat->count < fewest->count ? seat : fewest;
+            most = most == NULL || seat->count > most->count ? seat : most;
+        }
+    }
+    if (most != NULL && running + 1 >= run->processor_count) { /* this thread needs one, too */
+        return running < run->processor_count ? fewest : most; /* of too many that run, one may fall asleep */
     }
     if (best != NULL && best->count == 0) {
         return best;
