@@ -6,6 +6,8 @@
 
 #include "base/macros.h"
 
+#define SHORT_TEXT 0x1f /* the size of the longest text whose lead byte says its size */
+
 const char *sl_type_name(enum sl_type type) {
     static const char *const names[] = {"none", "nil", "bool",      "int",   "float", "str", "bytes",
                                         "list", "map", "timestamp", "array", "ref",   "mark"};
@@ -303,44 +305,56 @@ static __attribute__((noinline)) enum sl_code get_any(struct sl_value map, const
     return SL_OK;
 }
 
+/* memcmp() of what is short, as keys are. */
+static inline bool is_same(const uint8_t *a, const uint8_t *b, size_t size) {
+    if (size >= 4 && size <= 8) { /* both halves, which may overlap */
+        return sl__load_be32(a) == sl__load_be32(b) && sl__load_be32(a + size - 4) == sl__load_be32(b + size - 4);
+    }
+    for (size_t i = 0; i < size; i++) {
+        if (a[i] != b[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /*
  * Most maps are small, with short texts as keys and numbers, flags and short texts as values: such a one is walked without a call. What turns out to be
  * another one is walked again.
  */
 enum sl_code sl_value_get(struct sl_value map, const char *key, struct sl_value *out) {
-    const uint8_t *at = map.data, *found = NULL;
-    const uint8_t initial = (uint8_t)key[0];
-    if (SL_UNLIKELY(map.size == 0 || (*at & 0xf0) != 0x80 || initial == '\0')) {
+    const uint8_t *data = map.data;
+    size_t key_size = 0, at = 1, found = 0;
+    while (key_size <= SHORT_TEXT && key[key_size] != '\0') {
+        key_size++;
+    }
+    if (SL_UNLIKELY(map.size == 0 || (*data & 0xf0) != 0x80 || key_size > SHORT_TEXT)) {
         return get_any(map, key, out);
     }
-    const uint8_t *end = at + map.size;
-    for (unsigned remaining = *at++ & 0x0fu; remaining > 0; remaining--) {
-        if (SL_UNLIKELY(at >= end)) {
+    for (unsigned remaining = *data & 0x0fu; remaining > 0; remaining--) {
+        if (SL_UNLIKELY(at >= map.size)) {
             return get_any(map, key, out);
         }
-        size_t key_size = *at - 0xa0u; /* else large */
-        if (SL_UNLIKELY(key_size > 0x1f || key_size + 1 >= (size_t)(end - at))) {
+        size_t size = data[at] - 0xa0u; /* else large */
+        size_t value = at + 1 + size;
+        if (SL_UNLIKELY(size > SHORT_TEXT || value >= map.size)) {
             return get_any(map, key, out);
         }
-        const uint8_t *value = at + 1 + key_size;
-        size_t size = sl__tail_size[*value];
-        if (SL_UNLIKELY(size == SL__TAIL_LOOK || size >= (size_t)(end - value))) {
+        size_t tail = sl__tail_size[data[value]];
+        if (SL_UNLIKELY(tail == SL__TAIL_LOOK)) {
             return get_any(map, key, out);
         }
-        if (at[1] == initial) {
-            size_t same = 1;
-            while (same < key_size && at[1 + same] == (uint8_t)key[same] && key[same] != '\0') {
-                same++;
-            }
-            if (same == key_size && key[same] == '\0') {
-                found = value;
-            }
+        if (size == key_size && is_same(data + at + 1, (const uint8_t *)key, size)) {
+            found = value;
         }
-        at = value + 1 + size;
+        at = value + 1 + tail;
     }
-    if (found == NULL) {
+    if (SL_UNLIKELY(at > map.size)) {
+        return get_any(map, key, out);
+    }
+    if (found == 0) {
         return SL_E_NOT_FOUND;
     }
-    *out = (struct sl_value){found, 1u + sl__tail_size[*found]};
+    *out = (struct sl_value){data + found, 1u + sl__tail_size[data[found]]};
     return SL_OK;
 }

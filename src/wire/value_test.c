@@ -139,6 +139,36 @@ static void lists_are_read_by_index(void **state) {
     assert_int_equal(sl_value_at(list, UINT32_MAX, &entry), SL_E_NOT_FOUND);
 }
 
+/* A key that differs in one place, wherever that is, is another. */
+static void keys_of_all_sizes_are_told_apart(void) {
+    static const char text[] = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEF";
+    for (size_t size = 1; size <= 40; size++) {
+        struct sl_writer writer;
+        struct sl_value map, entry;
+        bool flag;
+        sl_writer_init(&writer, NULL);
+        sl_write_map(&writer, 2);
+        sl_write_strn(&writer, text, size);
+        sl_write_bool(&writer, true);
+        sl_write_strn(&writer, text + 1, size);
+        sl_write_bool(&writer, false);
+        assert_int_equal(sl_writer_end(&writer, &map, NULL), SL_OK);
+        char key[48] = {0};
+        memcpy(key, text, size);
+        assert_int_equal(sl_value_get(map, key, &entry), SL_OK);
+        assert_int_equal(sl_value_bool(entry, &flag), SL_OK);
+        assert_true(flag);
+        for (size_t i = 0; i < size; i++) {
+            key[i] = '-';
+            assert_int_equal(sl_value_get(map, key, &entry), SL_E_NOT_FOUND);
+            key[i] = text[i];
+        }
+        key[size] = '-';
+        assert_int_equal(sl_value_get(map, key, &entry), SL_E_NOT_FOUND);
+        sl_writer_finish(&writer);
+    }
+}
+
 static void maps_are_read_by_key_and_the_last_one_wins(void **state) {
     /* {"a": 1, 2: "b", "ab": 3, b"a": 5, "a": 4} */
     const struct sl_value map = VALUE("\x85\xa1"
@@ -156,6 +186,7 @@ static void maps_are_read_by_key_and_the_last_one_wins(void **state) {
     assert_int_equal(sl_value_get(map, "ab", &entry), SL_OK);
     assert_int_equal(sl_value_get(map, "b", &entry), SL_E_NOT_FOUND);
     assert_int_equal(sl_value_get(map, "", &entry), SL_E_NOT_FOUND);
+    keys_of_all_sizes_are_told_apart();
 }
 
 static void entries_come_in_order_and_end(void **state) {
