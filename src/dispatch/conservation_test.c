@@ -267,8 +267,8 @@ static void one_run(uint64_t seed, uint64_t *items) {
     enum sl_code code = SL_OK;
     record.numbers = &numbers;
     if (PICK(0, 0, 1) == 0) {
-        struct sl_sink sink = record_sink(&record);
-        code = sl_dispatch_run(NULL, &options, numbers_source(&numbers), &sink, &report, &error);
+        record.by_rows = PICK(0, 1) != 0;
+        code = record_run(&record, NULL, &options, numbers_source(&numbers), &report, &error);
         check(&options, &record, &report, &numbers, code);
     } else {
         struct sl_stream *stream = NULL;

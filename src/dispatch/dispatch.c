@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/macros.h"
 #include "dispatch/call.h"
-#include "dispatch/reply.h"
+#include "dispatch/sink.h"
 #include "run.h"
 
 /* ---- a source over an array ------------------------------------------------------------------------------------------- */
@@ -67,23 +67,30 @@ static enum sl_code ended(const struct sl__run *run, struct sl_error *error) {
     return run->end_error.code;
 }
 
-enum sl_code sl_dispatch_run(struct sl_pool *pool, const struct sl_dispatch_options *options, struct sl_source source,
-                             const struct sl_sink *sink, struct sl_report *report, struct sl_error *error) {
+enum sl_code sl__dispatch_run(struct sl_pool *pool, const struct sl_dispatch_options *options, struct sl_source source,
+                              const struct sl__sink *sink, struct sl_report *report, struct sl_error *error) {
     struct sl__run run;
     struct shown shown;
     enum sl_code code = sl__run_init(&run, pool, options, source, false, report, error);
     if (code != SL_OK) {
         return code;
     }
-    bool wants_more = sink != NULL && sink->put != NULL;
-    run.sink = wants_more && sink->flush != NULL ? sink : NULL;
+    bool wants_more = sink->one.put != NULL;
+    run.sink = wants_more ? sink : NULL;
+    run.wants_rows = wants_more && sink->put_row != NULL;
     while (sl__run_next(&run, &shown.outcome) == SL_OK) {
         shown.reply = run.reply;
-        wants_more = wants_more && put(&run, sink, &shown.outcome);
+        wants_more = wants_more && put(&run, &sink->one, &shown.outcome);
     }
     code = ended(&run, error);
     sl__run_finish(&run);
     return code;
+}
+
+enum sl_code sl_dispatch_run(struct sl_pool *pool, const struct sl_dispatch_options *options, struct sl_source source,
+                             const struct sl_sink *sink, struct sl_report *report, struct sl_error *error) {
+    const struct sl__sink whole = {.one = sink != NULL ? *sink : (struct sl_sink){0}};
+    return sl__dispatch_run(pool, options, source, &whole, report, error);
 }
 
 /* ---- stream ------------------------------------------------------------------------------------------------------------ */

@@ -2,7 +2,7 @@
 /*
  * Engine: one turn of the wheel is harvest, feed, deliver; when none of them has anything to do, wait.
  *
- * Lanes are fed before outcomes are given out, so that workers run while the sink does. The bell's value is read before anything is
+ * Lanes are fed before outcomes are given out, so that workers run while the sink does: one batch is sent, then one is given out. The bell's value is read before anything is
  * looked at: what changes after that makes the wait return at once.
  */
 #include <stdio.h>
@@ -408,8 +408,8 @@ static void wait_for_something(struct sl__run *run, uint32_t bell_seen, uint64_t
     if (run->waiter.queued && run->waiting.count == 0 && !run->has_held) {
         sl__pool_forget_waiter(run->pool, &run->waiter); /* it must not stand before those who still want a lane */
     }
-    if (run->sink != NULL) {
-        run->sink->flush(run->sink->context);
+    if (run->sink != NULL && run->sink->one.flush != NULL) {
+        run->sink->one.flush(run->sink->one.context);
     }
     /* Spinning needs a processor that no busy worker wants. */
     bool may_spin = count > 0 && count < run->processor_count;
@@ -435,10 +435,16 @@ static void report_progress(struct sl__run *run, uint64_t now) {
 }
 
 enum sl_code sl__run_next(struct sl__run *run, struct sl_outcome *outcome) {
+    if (run->delivered != NULL) {
+        sl__order_release(run);
+    }
     for (;;) {
-        if (sl__order_next(run, outcome)) {
+        while (!run->turn_due && run->wants_rows && sl__order_give_row(run)) {
+        }
+        if (!run->turn_due && sl__order_next(run, outcome)) {
             return SL_OK;
         }
+        run->turn_due = false;
         uint32_t bell_seen = atomic_load(&run->bell->value);
         uint64_t now = sl__clock_now_ns();
         run->ask_again_ns = 0;

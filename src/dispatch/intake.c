@@ -188,7 +188,7 @@ static bool pull(struct sl__run *run) {
     }
     struct sl_error error;
     sl__error_init(&error);
-    memset(&run->held, 0, sizeof run->held);
+    run->held = (struct sl_item){0};
     enum sl_code code = run->source.next(run->source.context, &run->held, &error);
     if (code == SL_E_AGAIN) {
         run->source_dry = true;
@@ -225,7 +225,9 @@ static bool pull(struct sl__run *run) {
     if (code != SL_OK) {
         sl__settle_single(run, &run->held, SL_STATUS_FAILED, &error);
     }
-    sl_error_finish(&error);
+    if (SL_UNLIKELY(error.code != SL_OK)) {
+        sl_error_finish(&error);
+    }
     return true;
 }
 
@@ -435,16 +437,21 @@ static bool window_open(const struct sl__run *run) {
     return may_close(run) && run->done_count + going < run->options.reorder_max + (uint64_t)(going > 0);
 }
 
-/* The turn has lasted: there may be replies, or a batch that is due. The source's time counts too, it may block. */
-static bool turn_over(const struct sl__run *run, uint64_t batches_before, uint64_t start_tick_ns) {
-    bool sent = run->report->batch_count + run->flying_count + run->waiting.count != batches_before;
-    return (sent || run->options.max_delay_ms != 0) && sl__clock_tick_ns() - start_tick_ns > TURN_NS;
+/* Whether the turn has lasted. The source's time counts too, it may block. */
+static bool has_lasted(uint64_t start_tick_ns) {
+    return sl__clock_tick_ns() - start_tick_ns > TURN_NS;
+}
+
+/* Batches that have left intake: closed, or failed there. */
+static uint64_t closed_count(const struct sl__run *run) {
+    return run->report->batch_count + run->flying_count + run->waiting.count + run->done_count;
 }
 
 bool sl__run_intake(struct sl__run *run, uint64_t now) {
     enum placed placed = PLACED;
-    uint64_t batches = run->report->batch_count + run->flying_count + run->waiting.count;
+    uint64_t closed = closed_count(run);
     uint64_t start_tick_ns = sl__clock_tick_ns();
+    run->source_slow = false;
     close_overdue(run, now);
     while (placed == PLACED && run->ending < SL__STOPPING && window_open(run) && pull(run)) {
         if (run->has_held) {
@@ -453,8 +460,13 @@ bool sl__run_intake(struct sl__run *run, uint64_t now) {
         if (run->waiting.count > 0) {
             sl__run_send_waiting(run, now);
         }
-        if (sl__order_ready(run) || turn_over(run, batches, start_tick_ns)) {
+        bool waited_for = run->options.max_delay_ms != 0 || sl__order_ready(run);
+        if (waited_for && has_lasted(start_tick_ns)) {
+            run->source_slow = true;
             return true;
+        }
+        if (closed_count(run) != closed && window_open(run)) {
+            return true; /* one batch a turn: where the next one flies depends on the replies that have come meanwhile */
         }
     }
     if (run->ending >= SL__STOPPING) {

@@ -3,7 +3,7 @@
  * Order: from settled batches to one outcome after the other.
  *
  * With ordering `preserve` a ring indexed by sequence says for each item that was settled where its outcome is; the item whose
- * turn it is either is there or is not. The ring is as long as the span from the oldest item that is not out to the
+ * turn it is either is there or is not. A batch whose outcomes are given out in one call, as a row, stands there once, at its first. The ring is as long as the span from the oldest item that is not out to the
  * youngest that is settled, which the window and reorder_max bound. With `as_completed` batches are given out in the
  * order in which they were settled.
  */
@@ -13,6 +13,14 @@
 #include "base/assert.h"
 #include "base/macros.h"
 #include "run.h"
+
+static bool keeps_order(const struct sl__run *run) {
+    return run->options.ordering == SL_ORDERING_PRESERVE && !run->order_lost;
+}
+
+static struct sl__pending *pending_place(const struct sl__run *run, uint64_t sequence) {
+    return &run->pending[sequence & (run->pending_size - 1)];
+}
 
 static bool ring_reserve(struct sl__run *run, uint64_t sequence) {
     uint64_t span = sequence - run->deliver_sequence + 1;
@@ -65,14 +73,23 @@ static void collect(struct sl__run *run, struct sl__batch *batch) {
     sl__batch_put(run, batch);
 }
 
+/* Whether the sink wants the outcomes in one call. Ascending as they were numbered, they follow each other when the last is as far from the first as there are. */
+static bool is_row(const struct sl__run *run, const struct sl__batch *batch) {
+    const struct sl__entry *entries = batch->entries;
+    uint32_t last = batch->count - 1;
+    return run->wants_rows && batch->all_ok && entries[last].sequence - entries[0].sequence == last;
+}
+
 void sl__order_done(struct sl__run *run, struct sl__batch *batch) {
     SL_ASSERT(batch->undelivered > 0);
     if (run->results != NULL) {
         collect(run, batch);
         return;
     }
-    if (run->options.ordering == SL_ORDERING_PRESERVE && !run->order_lost) {
-        for (uint32_t i = 0; i < batch->count; i++) {
+    batch->row = is_row(run, batch);
+    if (keeps_order(run)) {
+        uint32_t count = batch->row ? 1 : batch->count; /* it is found by its first */
+        for (uint32_t i = 0; i < count; i++) {
             if (batch->entries[i].moved) {
                 continue;
             }
@@ -86,7 +103,7 @@ void sl__order_done(struct sl__run *run, struct sl__batch *batch) {
                 sl__run_end(run, SL__STOPPING, &error);
                 break;
             }
-            run->pending[sequence & (run->pending_size - 1)] = (struct sl__pending){batch, i};
+            *pending_place(run, sequence) = (struct sl__pending){batch, i};
         }
     }
     sl__list_push_back(&run->done, &batch->link);
@@ -95,11 +112,11 @@ void sl__order_done(struct sl__run *run, struct sl__batch *batch) {
 
 /* Next settled item, or NULL. With `take` it is taken. */
 static struct sl__batch *next(struct sl__run *run, uint32_t *index, bool take) {
-    if (run->options.ordering == SL_ORDERING_PRESERVE && !run->order_lost) {
+    if (keeps_order(run)) {
         if (run->pending_size == 0) {
             return NULL;
         }
-        struct sl__pending *pending = &run->pending[run->deliver_sequence & (run->pending_size - 1)];
+        struct sl__pending *pending = pending_place(run, run->deliver_sequence);
         struct sl__batch *batch = pending->batch;
         if (batch != NULL && take) {
             *index = pending->index;
@@ -194,11 +211,35 @@ static void describe(struct sl__run *run, const struct sl__batch *batch, const s
     }
 }
 
-bool sl__order_next(struct sl__run *run, struct sl_outcome *outcome) {
-    if (run->delivered != NULL) {
-        sl__batch_put(run, run->delivered);
-        run->delivered = NULL;
+void sl__order_release(struct sl__run *run) {
+    sl__batch_put(run, run->delivered);
+    run->delivered = NULL;
+}
+
+bool sl__order_give_row(struct sl__run *run) {
+    uint32_t index;
+    struct sl__batch *batch = next(run, &index, false);
+    if (batch == NULL || !batch->row) {
+        return false;
     }
+    if (keeps_order(run)) {
+        *pending_place(run, run->deliver_sequence) = (struct sl__pending){NULL, 0};
+        run->deliver_sequence += batch->count;
+    }
+    run->report->count[SL_STATUS_OK] += batch->count;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        run->bytes_in_use -= batch->entries[i].size;
+    }
+    sl__list_remove(&run->done, &batch->link);
+    run->done_count--;
+    run->turn_due = !run->source_slow;
+    const struct sl__outcome_row row = {batch->entries[0].sequence, batch->count, batch->entries, batch->blob};
+    run->sink->put_row(run->sink->one.context, &row);
+    sl__batch_put(run, batch);
+    return true;
+}
+
+bool sl__order_next(struct sl__run *run, struct sl_outcome *outcome) {
     uint32_t index = 0;
     struct sl__batch *batch = next(run, &index, true);
     if (batch == NULL) {
@@ -220,6 +261,7 @@ bool sl__order_next(struct sl__run *run, struct sl_outcome *outcome) {
     run->report->count[outcome->status]++;
     run->bytes_in_use -= entry->size;
     if (--batch->undelivered == 0) {
+        run->turn_due = !run->source_slow;
         sl__list_remove(&run->done, &batch->link);
         run->done_count--;
         run->delivered = batch;

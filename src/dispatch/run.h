@@ -30,6 +30,7 @@
 #include <slither/executor.h>
 
 #include "base/list.h"
+#include "dispatch/sink.h"
 #include "lane/lane.h"
 #include "pool/lease.h"
 #include "pool/visit.h"
@@ -51,27 +52,14 @@ struct sl__seat;
 
 /* ---- batches ----------------------------------------------------------------------------------------------------- */
 
-struct sl__entry {
-    uint64_t sequence;
-    uint64_t id;
-    uint64_t offset;       /* of the encoded item in the request's payload (flying) or in `data` */
-    uint64_t value_offset; /* of the result in `blob` */
-    uint32_t size;
-    uint32_t value_size;
-    uint32_t meta_offset; /* in `meta` */
-    uint32_t meta_size;
-    uint32_t attempts;
-    uint8_t status;    /* enum sl_status, once done */
-    uint8_t moved;     /* 1: another batch has this item now */
-    uint8_t delivered; /* 1: its outcome was given out */
-};
-
 struct sl__batch {
     struct sl__link link;
     struct sl__entry *entries;
     uint32_t count, capacity;
     uint32_t undelivered; /* done: outcomes not given out */
     uint32_t cursor;      /* done, as completed: where to look for the next outcome */
+    bool all_ok;          /* done: all of its outcomes are */
+    bool row;             /* done: they are given out in one call */
 
     uint8_t *data; /* encoded items, framed as in a payload; data_size is 0 while they lie in a lane */
     size_t data_size, data_capacity;
@@ -106,6 +94,7 @@ struct sl__seat {
     struct sl__batch *flying[SL__LANE_SLOTS]; /* oldest first */
     uint32_t count;
     uint64_t began_ns;     /* when the oldest became the one that runs */
+    uint64_t last_send;    /* the run's count then */
     uint64_t batches;      /* done with this lease */
     uint64_t stale_before; /* stale replies of the lane when it was leased */
     bool condemned;        /* its worker was told to die: replies are not taken any more */
@@ -190,7 +179,8 @@ struct sl__run {
     struct sl_executor *executor;
     struct sl_dispatch_options options;
     struct sl_source source;
-    const struct sl_sink *sink; /* to be flushed before a wait; or NULL */
+    const struct sl__sink *sink; /* to be flushed before a wait, and for rows; or NULL */
+    bool wants_rows;             /* it does */
     bool is_stream;
     struct sl_results *results; /* not NULL: a call. One batch, collected whole instead of item by item */
 
@@ -220,6 +210,7 @@ struct sl__run {
     uint64_t next_sequence;
     struct sl__hot_key *hot; /* SL__HOT_COUNTERS, sorted by nothing */
     bool source_dry;         /* it said again, and nothing has rung since */
+    bool source_slow;        /* the last turn was over before it had given a batch */
 
     /* flying */
     struct sl__list waiting; /* in the order in which they should fly; the delayed ones too */
@@ -230,6 +221,7 @@ struct sl__run {
     bool resized;           /* the pool has had another capacity since */
     uint32_t held_seats;
     uint32_t flying_count;    /* batches */
+    uint64_t send_count;      /* of them so far */
     struct sl__list boxes;    /* executor: tasks that fly */
     struct sl__list finished; /* executor: tasks that ended; like boxes guarded by executor->lock */
     struct sl__link executor_link;
@@ -249,6 +241,7 @@ struct sl__run {
     uint64_t lost_sequences;     /* items that were counted without an outcome, for lack of memory */
     struct sl__list done;        /* batches with outcomes; as completed: oldest first */
     uint32_t done_count;
+    bool turn_due;               /* a batch is out: one is taken in before the next */
     struct sl__batch *delivered; /* its last outcome was given out; freed at the next call */
     struct sl__blob *reply;      /* that the outcome given out last lies in, or NULL; the batch's */
 
@@ -380,7 +373,11 @@ bool sl__refs_check(struct sl__run *run, const struct sl__batch *batch, const st
 /* Its outcomes are ready. */
 void sl__order_done(struct sl__run *run, struct sl__batch *batch);
 bool sl__order_next(struct sl__run *run, struct sl_outcome *outcome);
-/* Whether sl__order_next has something. */
+/* The outcome given out last is not looked at any more: its batch, run->delivered, goes. */
+void sl__order_release(struct sl__run *run);
+/* Gives a batch to the sink whose outcomes are a row. False: none is due. */
+bool sl__order_give_row(struct sl__run *run);
+/* Whether one of these has something. */
 bool sl__order_ready(struct sl__run *run);
 
 /* report.c */

@@ -225,7 +225,8 @@ struct sl__seat *sl__run_choose_seat(struct sl__run *run, uint32_t worker, uint6
             atomic_load_explicit(&seat->lease->lost, memory_order_acquire) != 0) {
             continue;
         }
-        if (best == NULL || seat->count < best->count) {
+        if (best == NULL || seat->count < best->count ||
+            (seat->count == best->count && seat->last_send < best->last_send)) {
             best = seat;
         }
         if (is_soon(run, seat, now)) {
@@ -291,6 +292,7 @@ enum sl_code sl__seat_commit(struct sl__run *run, struct sl__seat *seat, struct 
     }
     SL_ASSERT(seat->count < SL__LANE_SLOTS);
     seat->flying[seat->count++] = batch;
+    seat->last_send = ++run->send_count;
     run->flying_count++;
     run->report->in_flight_peak = SL_MAX(run->report->in_flight_peak, run->flying_count);
     if (sl__telemetry_wants(run->telemetry, SL__TELEMETRY_DISPATCH_BATCH_START)) {

@@ -75,6 +75,16 @@ static void behind_a_long_queue_it_does_not_go(void **state) {
     CHOSEN(3, 2, 1000000, {1, 1, 1, 0});
 }
 
+static void of_idle_ones_the_one_that_has_waited_longest_is_woken(void **state) {
+    (void)state;
+    struct scene scene;
+    arrange(&scene, 8, 50000, (const uint32_t[WORKERS]){0, 0, 0, 0});
+    for (uint32_t i = 0; i < WORKERS; i++) {
+        scene.seats[i].last_send = i == 2 ? 5 : 7 + i;
+    }
+    assert_int_equal(choose(&scene), 2);
+}
+
 static void nothing_is_supposed_of_batches_that_nobody_has_seen(void **state) {
     (void)state;
     CHOSEN(1, 2, 0, {1, 0, 0, 0});
@@ -102,6 +112,7 @@ int main(void) {
         cmocka_unit_test(else_a_short_batch_goes_behind_others),
         cmocka_unit_test(of_too_many_that_run_one_may_run_dry),
         cmocka_unit_test(behind_a_long_queue_it_does_not_go),
+        cmocka_unit_test(of_idle_ones_the_one_that_has_waited_longest_is_woken),
         cmocka_unit_test(nothing_is_supposed_of_batches_that_nobody_has_seen),
         cmocka_unit_test(nor_does_it_go_behind_one_that_is_late),
         cmocka_unit_test(a_worker_that_retires_gets_nothing_more),

@@ -362,7 +362,7 @@ void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, const struct
         (void)sl_error_set(&error, SL_E_BAD_RESULT, "%s: the worker answered with %u results for %u items",
                            run->options.function, item_count, batch->count);
     }
-    uint32_t failed = 0, routed = 0;
+    uint32_t failed = 0, routed = 0, marked = 0;
     for (uint32_t i = 0; i < batch->count && error.code == SL_OK; i++) {
         struct sl__entry *entry = &batch->entries[i];
         struct sl_value value;
@@ -382,6 +382,7 @@ void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, const struct
             entry->status = mark.kind == SL_MARK_SKIP    ? SL_STATUS_SKIPPED
                             : mark.kind == SL_MARK_ROUTE ? SL_STATUS_ROUTED
                                                          : SL_STATUS_FAILED;
+            marked++;
             failed += mark.kind == SL_MARK_ERROR;
             routed += mark.kind == SL_MARK_ROUTE;
         }
@@ -413,5 +414,6 @@ void sl__settle_reply(struct sl__run *run, struct sl__batch *batch, const struct
     if (sl__span_open(&batch->told.span)) {
         sl__batch_tell_stop(run, batch);
     }
+    batch->all_ok = marked == 0;
     finish(run, batch);
 }

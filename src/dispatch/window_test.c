@@ -164,6 +164,73 @@ static void as_completed_does_not_wait_for_the_first(void **state) {
     crew_close(&crew);
 }
 
+/* ---- turns ------------------------------------------------------------------------------------------------------------ */
+
+/* What had been pulled when the first outcome of each batch was seen. */
+struct turns {
+    struct numbers *numbers;
+    uint64_t pulled[16];
+    uint32_t slow_from; /* the source takes its time from this number on */
+};
+
+static enum sl_code note_turn(void *context, const struct sl_outcome *outcome, struct sl_error *error) {
+    struct turns *turns = context;
+    (void)error;
+    if (outcome->sequence % 4 == 0 && outcome->sequence < 64) {
+        turns->pulled[outcome->sequence / 4] = turns->numbers->pulled;
+    }
+    return SL_OK;
+}
+
+static void take_time(void *context, uint64_t x) {
+    const struct turns *turns = ((void **)context)[0];
+    if (x >= turns->slow_from) {
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL); /* longer than a tick of the coarse clock */
+    }
+}
+
+/* Eight batches of four are due at once, when the first is. */
+static void see_turns(struct turns *turns, uint64_t count) {
+    struct late_first late = {.until = 31};
+    struct crew crew = {.act = act_first_last, .context = &late};
+    crew_open(&crew);
+    struct sl_dispatch_options options = crew_options(&crew);
+    options.batch_size = 4;
+    options.max_in_flight = 8;
+    options.reorder_max = 8;
+    void *context[] = {turns};
+    struct numbers numbers = {.count = count, .before = take_time, .context = context};
+    turns->numbers = &numbers;
+    struct record record = {.answer = note_turn, .context = turns};
+    struct sl_report report = SL_REPORT_INIT;
+    run_numbers(NULL, &options, &numbers, &record, &report, SL_OK);
+    record_all_right(&record, count);
+    sl_report_finish(&report);
+    record_finish(&record);
+    numbers_finish(&numbers);
+    crew_close(&crew);
+}
+
+static void at_most_one_batch_is_taken_in_for_each_that_is_given_out(void **state) {
+    (void)state;
+    struct turns turns = {.slow_from = UINT32_MAX};
+    see_turns(&turns, 200);
+    for (uint32_t i = 1; i < 8; i++) {
+        assert_true(turns.pulled[i] - turns.pulled[i - 1] <= 4);
+    }
+    /* Seven, unless this process was held up: then it took the source for a slow one. */
+    assert_true(turns.pulled[7] - turns.pulled[0] >= 4);
+}
+
+static void a_slow_source_does_not_stand_between_outcomes(void **state) {
+    (void)state;
+    struct turns turns = {.slow_from = 32};
+    see_turns(&turns, 44);
+    for (uint32_t i = 2; i < 8; i++) {
+        assert_int_equal(turns.pulled[i], turns.pulled[1]);
+    }
+}
+
 /* Like act_first_last, but lets the first go when as many are finished as may wait for it, and a run that is wrong has had
  * the time to send more. */
 static void *let_go_of_first(void *context) {
@@ -357,6 +424,8 @@ int main(void) {
         cmocka_unit_test(an_executor_of_less_capacity_is_not_overrun),
         cmocka_unit_test(order_is_kept_whatever_the_order_of_completion),
         cmocka_unit_test(as_completed_does_not_wait_for_the_first),
+        cmocka_unit_test(at_most_one_batch_is_taken_in_for_each_that_is_given_out),
+        cmocka_unit_test(a_slow_source_does_not_stand_between_outcomes),
         cmocka_unit_test(finished_batches_that_wait_are_bounded),
         cmocka_unit_test(a_filling_batch_does_not_hold_up_the_finished),
         cmocka_unit_test(bytes_stay_within_their_budget),

@@ -136,13 +136,26 @@ static bool is_value(struct sl_emit *emit, struct sl_value value) {
     return false;
 }
 
-void sl_emit(struct sl_emit *emit, struct sl_value value) {
+static __attribute__((noinline)) void emit_any(struct sl_emit *emit, struct sl_value value) {
     if (open_for(emit, "sl_emit") && is_value(emit, value)) {
         add(emit, value, is_own(emit, value), SL__NOWHERE);
     }
 }
 
+void sl_emit(struct sl_emit *emit, struct sl_value value) {
+    /* Most stages give out one value, which is a part of what they were given. */
+    if (SL_LIKELY(emit->fresh && value.size > 0 && is_own(emit, value))) {
+        emit->fresh = false;
+        emit->made.items[0] = (struct sl__emission){sl__lent(value), SL__NOWHERE};
+        emit->made.count = 1;
+        return;
+    }
+    emit->fresh = false;
+    emit_any(emit, value);
+}
+
 struct sl_writer *sl_emit_begin(struct sl_emit *emit) {
+    emit->fresh = false;
     if (open_for(emit, "sl_emit_begin")) {
         emit->writing = true;
     }
@@ -167,6 +180,7 @@ void sl_emit_end(struct sl_emit *emit) {
 }
 
 void sl_emit_skip(struct sl_emit *emit, const char *reason) {
+    emit->fresh = false;
     if (!open_for(emit, "sl_emit_skip")) {
         return;
     }
@@ -182,6 +196,7 @@ void sl_emit_skip(struct sl_emit *emit, const char *reason) {
 }
 
 void sl_emit_route(struct sl_emit *emit, const char *to, struct sl_value value) {
+    emit->fresh = false;
     if (!open_for(emit, "sl_emit_route") || !is_value(emit, value)) {
         return;
     }
@@ -596,11 +611,9 @@ void sl__hand_tidy(struct sl__hand *hand) {
 /* ---- carrying ---------------------------------------------------------------------------------------------------- */
 
 /* Puts it down before a stage with a thread of its own, which counts it when it takes it. */
-static void put_down(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token) {
-    if (stage->hosted) {
-        /* Only the source leads to the hosted one, and this is the thread that reads it: what is lent is taken at once (see sl__pipe_run_read). */
-        sl__row_push(&stage->queue.taken, token);
-    } else if (SL_LIKELY(sl__hand_keep(hand, token))) {
+static __attribute__((noinline)) void put_down(struct sl__hand *hand, struct sl__stage_run *stage,
+                                               struct sl__token *token) {
+    if (SL_LIKELY(sl__hand_keep(hand, token))) {
         sl__row_push(&hand->rows[stage->index], token);
         sl__hand_note(hand);
     } else {
@@ -618,6 +631,11 @@ static inline __attribute__((always_inline)) void carry(struct sl__hand *hand, s
         }
         if (SL_UNLIKELY(sl__pipe_run_cancelled(run))) {
             refuse(hand, stage, token);
+            return;
+        }
+        if (stage->hosted) {
+            /* Only the source leads there, and this is the thread that reads it: what is lent is taken at once (see sl__feed_next). */
+            sl__row_push(&stage->queue.taken, token);
             return;
         }
         if (stage->threaded) {
@@ -641,4 +659,17 @@ void sl__flow_emit_one(struct sl__hand *hand, struct sl__stage_run *stage, struc
                        struct sl_value value, sl__target target) {
     become(token, sl__lent(value));
     carry(hand, token, leave(stage, token, target));
+}
+
+void sl__flow_emit_row(struct sl__hand *hand, struct sl__stage_run *stage, const struct sl__outcome_row *row) {
+    for (uint32_t i = 0; i < row->count; i++) {
+        struct sl__token *token = sl__flying_take(&stage->flying, row->sequence + i);
+        if (token->value.data == NULL) { /* the dispatch had it */
+            hand->run->host_bytes -= token->value.size;
+        }
+        become(token, sl__lent(sl__outcome_row_value(row, i)));
+        carry(hand, token, leave(stage, token, SL__NOWHERE));
+        sl__stage_tidy_in_time(stage);
+    }
+    sl__flying_close(&stage->flying, row->sequence, row->count);
 }

@@ -330,6 +330,50 @@ HANDLER(two_for_one) {
     return SL_OK;
 }
 
+HANDLER(one_in_the_other) {
+    UNUSED(context), UNUSED(error);
+    if (item->origin < 3) { /* what an item finds when others were fine is not what the first one finds */
+        sl_emit(emit, item->value);
+        return SL_OK;
+    }
+    sl_write_nil(sl_emit_begin(emit));
+    sl_emit(emit, item->value);
+    sl_emit_end(emit);
+    return SL_OK;
+}
+
+HANDLER(skipped_and_given) {
+    UNUSED(context), UNUSED(error);
+    if (item->origin < 3) {
+        sl_emit(emit, item->value);
+        return SL_OK;
+    }
+    sl_emit_skip(emit, "not wanted");
+    sl_emit(emit, item->value);
+    return SL_OK;
+}
+
+HANDLER(routed_and_given) {
+    UNUSED(context), UNUSED(error);
+    if (item->origin < 3) {
+        sl_emit(emit, item->value);
+        return SL_OK;
+    }
+    sl_emit_route(emit, "default", item->value);
+    sl_emit(emit, item->value);
+    return SL_OK;
+}
+
+HANDLER(nothing_given) {
+    UNUSED(context), UNUSED(error);
+    if (item->origin < 3) {
+        sl_emit(emit, item->value);
+        return SL_OK;
+    }
+    sl_emit(emit, (struct sl_value){item->value.data, 0});
+    return SL_OK;
+}
+
 HANDLER(astray) {
     UNUSED(context), UNUSED(error);
     sl_emit_route(emit, "elsewhere", item->value);
@@ -351,6 +395,10 @@ static void what_a_handler_does_wrong_is_named(void **state) {
         {two_for_one, "gave out more than one value"},
         {astray, "routed an item to \"elsewhere\", which is not among its routes"},
         {half_written, "returned without sl_emit_end"},
+        {one_in_the_other, "called sl_emit between sl_emit_begin and sl_emit_end"},
+        {skipped_and_given, "called sl_emit for an item that it had skipped"},
+        {routed_and_given, "gave out more than one value"},
+        {nothing_given, "gave out \"no value\""},
     };
     for (size_t i = 0; i < sizeof wrongs / sizeof wrongs[0]; i++) {
         for (uint32_t parallel = 0; parallel <= 1; parallel++) {

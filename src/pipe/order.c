@@ -163,6 +163,7 @@ static void advance(struct sl_pipe_run *run) {
             next = token->next;
             give_next(run, token);
         }
+        run->ended_count -= run->solo;
         retire(run, origin);
     }
     if (!run->solo) {
@@ -213,6 +214,7 @@ static void leave(struct sl__hand *hand, struct sl__origin *origin) {
         return;
     }
     if (hand->run->solo) {
+        hand->run->ended_count++;
         advance(hand->run);
     } else {
         sl__hand_note(hand);
@@ -246,7 +248,7 @@ void sl__order_arrive(struct sl__hand *hand, struct sl__token *token) {
         run->gap |= origin->cancelled;
         give_next(run, token);
         retire(run, origin);
-        if (SL_UNLIKELY(ended(run) != NULL)) { /* it had waited for this one */
+        if (SL_UNLIKELY(run->ended_count > 0)) { /* they may have waited for this one */
             advance(run);
         }
         return;

@@ -27,6 +27,8 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
+#include "dispatch/sink.h"
+#include "flying.h"
 #include "item.h"
 #include "lane/lane.h"
 #include "plan.h"
@@ -58,6 +60,7 @@ struct sl_emit {
     struct sl_pipe_run *run;
     const struct sl__node *node;
     bool may_lend; /* who calls the stage carries on what it gave out before anybody calls it again */
+    bool fresh;    /* nothing has been given out, one value may be, and there is a place for it */
     bool writing;
     struct sl__arena *arena;
     const struct sl__token *token; /* what is given out of its value is not copied */
@@ -104,11 +107,8 @@ struct sl__stage_run {
     struct sl__hand hand;
     struct sl_report report;
     struct sl_dispatch_options options;
-    /* what the dispatch has pulled, by its sequence */
-    struct sl__token **flying;
-    uint64_t flying_base;
-    size_t flying_count, flying_capacity;
-    uint8_t pointer[9]; /* the value that stands for a token in a crew */
+    struct sl__flying flying; /* what the dispatch has */
+    uint8_t pointer[9];       /* the value that stands for a token in a crew */
 };
 
 struct sl__output_run {
@@ -153,6 +153,7 @@ struct sl_pipe_run {
     /* deliverer */
     _Alignas(SL__LINE_SIZE) _Atomic uint64_t head;
     uint64_t finished, resume;
+    uint32_t ended_count;                  /* solo: origins that have ended and wait for an older one */
     bool gap;                              /* an origin was cancelled: those after it are not given out */
     _Atomic uint32_t due;                  /* calls to look at what has ended; not 0: there is a deliverer */
     _Atomic(struct sl__origin *) returned; /* for the feeder */
@@ -207,6 +208,8 @@ void sl__flow_carry(struct sl__hand *hand, struct sl__token *token, sl__target t
 /* The node that had the token gives one value out for it, which is lent. `target` SL__NOWHERE: to its next. Takes over the token. */
 void sl__flow_emit_one(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
                        struct sl_value value, sl__target target);
+/* The same for all that came back in a row. */
+void sl__flow_emit_row(struct sl__hand *hand, struct sl__stage_run *stage, const struct sl__outcome_row *row);
 /* The node that had the token gives these out for it. Takes over the token and what is in `made`. */
 void sl__flow_emit(struct sl__hand *hand, struct sl__stage_run *stage, struct sl__token *token,
                    struct sl__emissions *made);
@@ -222,6 +225,7 @@ sl__target sl__flow_destination(const struct sl_pipe *pipe, const struct sl__nod
 static inline void sl__emit_init(struct sl_emit *emit, struct sl__arena *arena, const struct sl__token *token) {
     emit->arena = arena;
     emit->token = token;
+    emit->fresh = emit->made.capacity > 0;
     emit->writing = false;
 }
 struct sl_pipe_item sl__flow_item(const struct sl__stage_run *stage, const struct sl__token *token);
@@ -278,6 +282,59 @@ enum sl_code sl__stage_launch(struct sl__stage_run *stage, struct sl_error *erro
 void sl__stage_work(struct sl__stage_run *stage);
 /* Wakes those who found this queue full. */
 void sl__stage_room(struct sl__stage_run *stage);
+/* Whether a queue behind it is full, so that nothing more is to be taken in. */
+static inline bool sl__stage_crowded(const struct sl__stage_run *stage) {
+    for (uint32_t i = 0; i < stage->node->behind_count; i++) {
+        if (sl__queue_full(&stage->run->stages[stage->node->behind[i]].queue)) {
+            return true;
+        }
+    }
+    return false;
+}
+/* There was no memory for the token, which is no fault of a source's: the stage ends, and the run with it. Returns what the dispatch's source does. */
+enum sl_code sl__stage_lose(struct sl__stage_run *stage, struct sl__token *token, struct sl_error *error);
+/* The address of the token, as a value. */
+struct sl_value sl__stage_stand_in(struct sl__stage_run *stage, const struct sl__token *token);
+/*
+ * Gives the stage's dispatch a token, as an item. Only the hosted one is lent a value: it copies it before it asks for the next one, and has it until the outcome
+ * is out; the token has its size alone.
+ */
+static inline enum sl_code sl__stage_send(struct sl__stage_run *stage, struct sl__token *token, struct sl_item *item,
+                                          struct sl_error *error) {
+    bool fits = true;
+    sl__stage_bump(stage, &stage->input, 1);
+    item->id = token->origin->id;
+    item->value = sl__kept_value(&token->value);
+    if (token->value.chunk == NULL) {
+        SL_ASSERT(stage->hosted);
+        if (SL_LIKELY(token->value.size <= stage->return_size)) {
+            stage->run->host_bytes += token->value.size;
+            token->value.data = NULL;
+        } else {
+            fits = sl__hand_keep(&stage->run->hand, token);
+        }
+    }
+    if (SL_UNLIKELY(!fits || !sl__flying_add(&stage->flying, token))) {
+        return sl__stage_lose(stage, token, error);
+    }
+    if (SL_UNLIKELY(stage->crew != NULL)) {
+        item->value = sl__stage_stand_in(stage, token);
+    }
+    return SL_OK;
+}
+/* Says what its thread has done for others. */
+static inline void sl__stage_tidy(struct sl__stage_run *stage) {
+    sl__hand_tidy(&stage->hand);
+    if (stage->hosted) {
+        sl__hand_tidy(&stage->run->hand);
+    }
+}
+/* The same when some time has passed: what the results meet on their way may be slow. */
+static inline void sl__stage_tidy_in_time(struct sl__stage_run *stage) {
+    if (stage->hand.untidy && sl__clock_tick_ns() != stage->hand.since_tick_ns) {
+        sl__stage_tidy(stage);
+    }
+}
 
 enum sl_code sl__crew_create(struct sl__stage_run *stage, struct sl__crew **crew, struct sl_error *error);
 struct sl_executor *sl__crew_executor(struct sl__crew *crew);
@@ -308,6 +365,17 @@ enum sl_code sl__context_prepare(struct sl__stage_run *stage, uint32_t pool, str
 void sl__context_share(struct sl_pipe_run *run);
 void sl__context_finish(struct sl_pipe_run *run);
 
+/* ---- feed.c ------------------------------------------------------------------------------------------------------ */
+
+/* The feeder is woken when it waits and there may be room. */
+void sl__pipe_run_room(struct sl_pipe_run *run);
+/* Whether an item can be taken. Feeder; when there is no room, it is woken as soon as there may be. */
+bool sl__pipe_run_has_room(struct sl_pipe_run *run);
+/* The source of the hosted dispatch: reads the run's, and carries in. */
+enum sl_code sl__feed_next(void *stage, struct sl_item *item, struct sl_error *error);
+/* What reads the source got this from it: the run stops reading, and ends with source_failed. */
+void sl__pipe_run_source_failed(struct sl_pipe_run *run, enum sl_code code, const struct sl_error *cause);
+
 /* ---- run.c ------------------------------------------------------------------------------------------------------- */
 
 void sl__pipe_run_wake(struct sl_pipe_run *run);
@@ -317,17 +385,8 @@ static inline bool sl__pipe_run_cancelled(const struct sl_pipe_run *run) {
 }
 /* Closes the queues of all threaded nodes that nothing can come to any more. */
 void sl__pipe_run_close(struct sl_pipe_run *run);
-/* Reads the source and carries in, until `stage` has something in its queue. end: the source has ended, or the run takes nothing more. again: no room, or nothing
- * to read now. Only on the thread that called sl_pipe_feed(). */
-enum sl_code sl__pipe_run_read(struct sl_pipe_run *run, struct sl__stage_run *stage);
-/* The feeder is woken when it waits and there may be room. */
-void sl__pipe_run_room(struct sl_pipe_run *run);
-/* Whether an item can be taken. Feeder; when there is no room, it is woken as soon as there may be. */
-bool sl__pipe_run_has_room(struct sl_pipe_run *run);
 /* Nothing more comes in. */
 void sl__pipe_run_seal(struct sl_pipe_run *run);
-/* What reads the source got this from it: the run stops reading, and ends with source_failed. */
-void sl__pipe_run_source_failed(struct sl_pipe_run *run, enum sl_code code, const struct sl_error *cause);
 /* One that is traced. */
 void sl__pipe_run_trace(struct sl_pipe_run *run, const struct sl__token *token, const char *at, enum sl_status status);
 

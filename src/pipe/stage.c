@@ -8,44 +8,25 @@
 
 #include "base/assert.h"
 #include "base/macros.h"
-#include "dispatch/reply.h"
+#include "dispatch/sink.h"
 #include "run.h"
 #include "sys/clock.h"
 
 /* ---- what the dispatch has pulled -------------------------------------------------------------------------------- */
 
-static bool remember(struct sl__stage_run *stage, struct sl__token *token) {
-    if (stage->flying_count == stage->flying_capacity) {
-        size_t capacity = stage->flying_capacity > 0 ? stage->flying_capacity * 2 : 256;
-        struct sl__token **flying = malloc(capacity * sizeof *flying);
-        if (flying == NULL) {
-            return false;
-        }
-        for (size_t i = 0; i < stage->flying_count; i++) {
-            uint64_t sequence = stage->flying_base + i;
-            flying[sequence & (capacity - 1)] = stage->flying[sequence & (stage->flying_capacity - 1)];
-        }
-        free(stage->flying);
-        stage->flying = flying;
-        stage->flying_capacity = capacity;
+bool sl__flying_grow(struct sl__flying *flying) {
+    struct sl__flying grown = {.base = flying->base, .count = flying->count};
+    grown.capacity = flying->capacity > 0 ? flying->capacity * 2 : 256;
+    grown.tokens = malloc(grown.capacity * sizeof *grown.tokens);
+    if (grown.tokens == NULL) {
+        return false;
     }
-    stage->flying[(stage->flying_base + stage->flying_count++) & (stage->flying_capacity - 1)] = token;
+    for (uint64_t i = flying->base; i < flying->base + flying->count; i++) {
+        *sl__flying_place(&grown, i) = *sl__flying_place(flying, i);
+    }
+    free(flying->tokens);
+    *flying = grown;
     return true;
-}
-
-static struct sl__token *recall(struct sl__stage_run *stage, uint64_t sequence) {
-    SL_ASSERT(sequence - stage->flying_base < stage->flying_count);
-    size_t mask = stage->flying_capacity - 1;
-    struct sl__token *token = stage->flying[sequence & mask];
-    SL_ASSERT(token != NULL);
-    stage->flying[sequence & mask] = NULL;
-    if (sequence == stage->flying_base) { /* with those behind it that were faster */
-        do {
-            stage->flying_base++;
-            stage->flying_count--;
-        } while (stage->flying_count > 0 && stage->flying[stage->flying_base & mask] == NULL);
-    }
-    return token;
 }
 
 /* ---- source ------------------------------------------------------------------------------------------------------ */
@@ -63,42 +44,13 @@ void sl__stage_room(struct sl__stage_run *stage) {
     sl__pipe_run_wake(run);
 }
 
-static bool crowded_behind(struct sl__stage_run *stage) {
-    for (uint32_t i = 0; i < stage->node->behind_count; i++) {
-        if (sl__queue_full(&stage->run->stages[stage->node->behind[i]].queue)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The address of the token, as a value. */
-static struct sl_value stand_in(struct sl__stage_run *stage, const struct sl__token *token) {
+struct sl_value sl__stage_stand_in(struct sl__stage_run *stage, const struct sl__token *token) {
     uint64_t address = (uint64_t)(uintptr_t)token;
     stage->pointer[0] = 0xcf;
     for (int i = 0; i < 8; i++) {
         stage->pointer[1 + i] = (uint8_t)(address >> (56 - 8 * i));
     }
     return (struct sl_value){stage->pointer, sizeof stage->pointer};
-}
-
-/* The next token for the dispatch, or NULL; *ended: there will be none. */
-static struct sl__token *take_in(struct sl__stage_run *stage, bool *ended) {
-    bool room = false;
-    struct sl__token *token;
-    if (stage->hosted) {
-        token = sl__row_pop(&stage->queue.taken);
-        if (token == NULL && sl__pipe_run_read(stage->run, stage) == SL_OK) {
-            token = sl__row_pop(&stage->queue.taken);
-        }
-        *ended = token == NULL && atomic_load_explicit(&stage->run->input_over, memory_order_relaxed);
-    } else {
-        token = sl__queue_next(&stage->queue, ended, &room);
-    }
-    if (room) {
-        sl__stage_room(stage);
-    }
-    return token;
 }
 
 /*
@@ -110,53 +62,36 @@ static size_t return_size(const struct sl__stage_run *stage) {
     return never ? 0 : (size_t)SL_MIN((uint64_t)UINT32_MAX, stage->options.max_in_flight_bytes);
 }
 
-/*
- * The hosted dispatch gets a token whose value is lent. It copies the value before it asks for the next one, and has it until the outcome is out: the token has
- * its size alone. False: no memory.
- */
-static bool hand_over(struct sl__stage_run *stage, struct sl__token *token) {
-    struct sl_pipe_run *run = stage->run;
-    SL_ASSERT(stage->hosted);
-    if (SL_UNLIKELY(token->value.size > stage->return_size)) {
-        return sl__hand_keep(&run->hand, token);
-    }
-    run->host_bytes += token->value.size;
-    token->value.data = NULL;
-    return true;
-}
-
 /* The outcome is there: the dispatch has lent the item back, or nothing when there was no memory to keep it. */
 static void take_back(struct sl__stage_run *stage, struct sl__token *token, const struct sl_outcome *outcome) {
     stage->run->host_bytes -= token->value.size;
     token->value = sl__lent(outcome->input);
 }
 
+enum sl_code sl__stage_lose(struct sl__stage_run *stage, struct sl__token *token, struct sl_error *error) {
+    sl__flow_end(&stage->hand, stage, token, SL_STATUS_CANCELLED);
+    (void)sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for what is under way in stage %s",
+                       stage->node->stage.name);
+    atomic_store(&stage->guilty, true);
+    sl__pipe_run_end(stage->run, SL__PIPE_STOPPING, error);
+    return SL_E_END;
+}
+
+/* The source of a dispatch that has a queue before it. */
 static enum sl_code next(void *context, struct sl_item *item, struct sl_error *error) {
     struct sl__stage_run *stage = context;
-    bool ended;
-    if (SL_UNLIKELY(crowded_behind(stage))) {
+    bool ended, room = false;
+    if (SL_UNLIKELY(sl__stage_crowded(stage))) {
         return SL_E_AGAIN;
     }
-    struct sl__token *token = take_in(stage, &ended);
+    struct sl__token *token = sl__queue_next(&stage->queue, &ended, &room);
+    if (room) {
+        sl__stage_room(stage);
+    }
     if (token == NULL) {
         return ended ? SL_E_END : SL_E_AGAIN;
     }
-    sl__stage_bump(stage, &stage->input, 1);
-    item->id = token->origin->id;
-    item->value = sl__kept_value(&token->value);
-    if (SL_UNLIKELY((token->value.chunk == NULL && !hand_over(stage, token)) || !remember(stage, token))) {
-        /* No fault of a source's: the stage ends, and the run with it. */
-        sl__flow_end(&stage->hand, stage, token, SL_STATUS_CANCELLED);
-        (void)sl_error_set(error, SL_E_OUT_OF_MEMORY, "no memory for what is under way in stage %s",
-                           stage->node->stage.name);
-        atomic_store(&stage->guilty, true);
-        sl__pipe_run_end(stage->run, SL__PIPE_STOPPING, error);
-        return SL_E_END;
-    }
-    if (stage->crew != NULL) {
-        item->value = stand_in(stage, token);
-    }
-    return SL_OK;
+    return sl__stage_send(stage, token, item, error);
 }
 
 /* ---- sink -------------------------------------------------------------------------------------------------------- */
@@ -225,13 +160,6 @@ static void give(struct sl__stage_run *stage, struct sl__token *token, const str
     }
 }
 
-static void tidy(struct sl__stage_run *stage) {
-    sl__hand_tidy(&stage->hand);
-    if (stage->hosted) {
-        sl__hand_tidy(&stage->run->hand);
-    }
-}
-
 /* Nobody has a token of this stage in hand any more: one that the dispatch has given up may be with a thread of the crew. */
 static void await_crew(struct sl__stage_run *stage) {
     if (stage->crew != NULL) {
@@ -241,7 +169,8 @@ static void await_crew(struct sl__stage_run *stage) {
 
 static enum sl_code put(void *context, const struct sl_outcome *outcome, struct sl_error *error) {
     struct sl__stage_run *stage = context;
-    struct sl__token *token = recall(stage, outcome->sequence);
+    struct sl__token *token = sl__flying_take(&stage->flying, outcome->sequence);
+    sl__flying_close(&stage->flying, outcome->sequence, 1);
     (void)error;
     stage->hand.reply = sl__outcome_reply(outcome);
     if (token->value.data == NULL) {
@@ -250,12 +179,7 @@ static enum sl_code put(void *context, const struct sl_outcome *outcome, struct 
     switch (outcome->status) {
     case SL_STATUS_OK:
     case SL_STATUS_ROUTED:
-        if (SL_LIKELY(stage->one_for_one && outcome->status == SL_STATUS_OK)) {
-            /* The result is lent while the outcome is. */
-            sl__flow_emit_one(&stage->hand, stage, token, outcome->value, SL__NOWHERE);
-        } else {
-            give(stage, token, outcome);
-        }
+        give(stage, token, outcome);
         break;
     case SL_STATUS_FAILED:
         fail(stage, token, outcome->error);
@@ -269,11 +193,16 @@ static enum sl_code put(void *context, const struct sl_outcome *outcome, struct 
         break;
     }
     stage->hand.reply = NULL;
-    /* What the results meet on their way may be slow. */
-    if (stage->hand.untidy && sl__clock_tick_ns() != stage->hand.since_tick_ns) {
-        tidy(stage);
-    }
+    sl__stage_tidy_in_time(stage);
     return SL_OK;
+}
+
+/* The results of a batch, each of which is what its item becomes. */
+static void put_row(void *context, const struct sl__outcome_row *row) {
+    struct sl__stage_run *stage = context;
+    stage->hand.reply = row->reply;
+    sl__flow_emit_row(&stage->hand, stage, row);
+    stage->hand.reply = NULL;
 }
 
 /* The dispatch is about to wait. */
@@ -283,21 +212,21 @@ static void flush(void *context) {
     if (stage->hosted) {
         sl__arena_close(&stage->run->hand.arena);
     }
-    tidy(stage);
+    sl__stage_tidy(stage);
 }
 
 /* ---- thread ------------------------------------------------------------------------------------------------------ */
 
 static void give_up(struct sl__stage_run *stage) {
+    bool lost = stage->flying.count > 0;
     await_crew(stage);
-    for (uint64_t i = 0; i < stage->flying_count; i++) {
-        struct sl__token *token = stage->flying[(stage->flying_base + i) & (stage->flying_capacity - 1)];
+    for (; stage->flying.count > 0; stage->flying.base++, stage->flying.count--) {
+        struct sl__token *token = *sl__flying_place(&stage->flying, stage->flying.base);
         if (token != NULL) { /* its outcome was lost for lack of memory */
             sl__flow_end(&stage->hand, stage, token, SL_STATUS_CANCELLED);
         }
     }
-    stage->flying_count = 0;
-    if (stage->hosted) {
+    if (stage->hosted && lost) {
         stage->run->host_bytes = 0; /* the dispatch is over */
     }
     struct sl__row left = sl__queue_kill(&stage->queue);
@@ -312,9 +241,9 @@ static void give_up(struct sl__stage_run *stage) {
 void sl__stage_work(struct sl__stage_run *stage) {
     struct sl_pipe_run *run = stage->run;
     struct sl_error error = SL_ERROR_INIT;
-    const struct sl_sink sink = {put, stage, flush};
-    enum sl_code code =
-        sl_dispatch_run(stage->pool, &stage->options, (struct sl_source){next, stage}, &sink, &stage->report, &error);
+    const struct sl__sink sink = {{put, stage, flush}, stage->one_for_one ? put_row : NULL};
+    const struct sl_source source = {stage->hosted ? sl__feed_next : next, stage};
+    enum sl_code code = sl__dispatch_run(stage->pool, &stage->options, source, &sink, &stage->report, &error);
     give_up(stage);
     if (code != SL_OK && code != SL_E_HALTED && !sl__pipe_run_cancelled(run)) {
         char cause[SL_ERROR_MESSAGE_SIZE];

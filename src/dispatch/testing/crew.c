@@ -183,8 +183,32 @@ static enum sl_code put_record(void *context, const struct sl_outcome *outcome, 
     return record->answer != NULL ? record->answer(record->context, outcome, error) : SL_OK;
 }
 
+static void put_record_row(void *context, const struct sl__outcome_row *row) {
+    struct record *record = context;
+    assert_true(row->count > 0);
+    record->row_count++;
+    for (uint32_t i = 0; i < row->count; i++) {
+        assert_int_equal(row->entries[i].sequence, row->sequence + i);
+        assert_int_equal(row->entries[i].status, SL_STATUS_OK);
+        const struct sl_outcome outcome = {.size = sizeof outcome,
+                                           .sequence = row->sequence + i,
+                                           .id = row->entries[i].id,
+                                           .status = SL_STATUS_OK,
+                                           .attempts = row->entries[i].attempts,
+                                           .value = sl__outcome_row_value(row, i)};
+        record_add(record, &outcome);
+    }
+}
+
 struct sl_sink record_sink(struct record *record) {
     return (struct sl_sink){put_record, record};
+}
+
+enum sl_code record_run(struct record *record, struct sl_pool *pool, const struct sl_dispatch_options *options,
+                        struct sl_source source, struct sl_report *report, struct sl_error *error) {
+    const struct sl__sink sink = {record_sink(record), put_record_row};
+    return record->by_rows ? sl__dispatch_run(pool, options, source, &sink, report, error)
+                           : sl_dispatch_run(pool, options, source, &sink.one, report, error);
 }
 
 void record_finish(struct record *record) {
@@ -428,9 +452,8 @@ struct sl_dispatch_options crew_options(struct crew *crew) {
 void run_numbers(struct sl_pool *pool, const struct sl_dispatch_options *options, struct numbers *numbers,
                  struct record *record, struct sl_report *report, enum sl_code expected) {
     struct sl_error error = SL_ERROR_INIT;
-    struct sl_sink sink = record_sink(record);
     record->numbers = numbers;
-    enum sl_code code = sl_dispatch_run(pool, options, numbers_source(numbers), &sink, report, &error);
+    enum sl_code code = record_run(record, pool, options, numbers_source(numbers), report, &error);
     if (code != expected) {
         fail_msg("the run ended with %s (%s), expected %s", sl_code_name(code), error.message, sl_code_name(expected));
     }

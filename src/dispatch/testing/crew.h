@@ -24,6 +24,8 @@
 #include <slither/dispatch.h>
 #include <slither/executor.h>
 
+#include "dispatch/sink.h"
+
 #define CREW_HANDS_MAX 8
 #define CREW_TASKS_MAX 1024
 #define CREW_LOG_MAX 8192
@@ -92,10 +94,15 @@ struct record {
     size_t count, capacity;
     struct numbers *numbers;
     uint64_t unseen_peak; /* items pulled and not yet seen, at most, as the sink finds it */
+    bool by_rows;         /* takes outcomes in rows, too; has no `answer` then */
+    uint64_t row_count;
     enum sl_code (*answer)(void *context, const struct sl_outcome *outcome, struct sl_error *error);
     void *context;
 };
 struct sl_sink record_sink(struct record *record);
+/* sl_dispatch_run() with that sink. */
+enum sl_code record_run(struct record *record, struct sl_pool *pool, const struct sl_dispatch_options *options,
+                        struct sl_source source, struct sl_report *report, struct sl_error *error);
 void record_add(struct record *record, const struct sl_outcome *outcome);
 void record_finish(struct record *record);
 /* The one with that sequence; fails the test when there is none, or more than one. */
