@@ -96,12 +96,11 @@ static void hand_on(struct input *input, struct chunk *chunk, enum reader_state 
         input->queued_bytes += chunk->size;
     }
     input->state = state;
-    bool wake = input->run_waits;
+    if (input->run_waits && input->wake != NULL) {
+        input->wake(input->wake_context); /* under the mutex: input_leave waits for it */
+    }
     input->run_waits = false;
     pthread_mutex_unlock(&input->mutex);
-    if (wake) {
-        input->wake(input->wake_context);
-    }
 }
 
 static void fail(struct input *input, struct chunk *chunk, const char *what, int number) {
@@ -263,6 +262,12 @@ struct input *input_open(const struct input_options *options, char *problem, siz
         (void)posix_fadvise(input->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     }
     return input;
+}
+
+void input_leave(struct input *input) {
+    pthread_mutex_lock(&input->mutex);
+    input->wake = NULL;
+    pthread_mutex_unlock(&input->mutex);
 }
 
 bool input_stop(struct input *input) {

@@ -53,6 +53,8 @@ struct input_options {
 
 /* Opens it; nothing is read yet. NULL: `problem` says why not. */
 struct input *input_open(const struct input_options *options, char *problem, size_t problem_size);
+/* The run is over: it is not woken any more, and what `wake` was given may go. */
+void input_leave(struct input *input);
 /*
  * Stops the thread; items that were not taken are dropped. False: it did not stop soon, being in an expression that
  * does not end; the input, its expressions and its control must then be left alone for good.
@@ -76,7 +78,8 @@ uint64_t input_line(const struct input *input);
 /* The expressions are read off each item; to be set before input_start(), and to outlive the input. */
 struct line_parser *input_parser(struct input *input);
 /*
- * Starts the thread; it wakes the run with `wake`, whose context must outlive the input, when there is something again.
+ * Starts the thread; it wakes the run with `wake`, when there is something again. Its context must live until input_leave() or input_stop() has
+ * returned; it is called with a lock held, and must not come back to the input.
  */
 enum sl_code input_start(struct input *input, void (*wake)(void *context), void *wake_context, struct sl_error *error);
 

@@ -116,6 +116,7 @@ enum sl_code run_items(struct run *run) {
     (void)waited;
     /* From here on nobody but this thread knows the run. */
     phases_enter(&run->phases, PHASE_CLOSING);
+    input_leave(run->input);
     run_clerk_stop(run);
     struct sl_error error = SL_ERROR_INIT;
     enum sl_code ended = sl_pipe_finish(run->pipe_run, 0, &run->report, &error);
